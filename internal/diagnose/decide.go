@@ -1,0 +1,232 @@
+package diagnose
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// This file is what people say to the engine, and how long it holds.
+
+// maxNotes bounds the remarks kept of one identity.
+const maxNotes = 20
+
+// Decide carries out a request. The error's sentence is fit for the response;
+// nothing has changed then.
+func (e *Engine) Decide(now time.Time, r Request) (Outcome, error) {
+	var out Outcome
+	switch r.Verb {
+	case Recheck:
+		return out, errors.New("there are no checks to run in this version")
+	case ReportOutcome, Resend:
+		return out, fmt.Errorf("%s is not available in this version", r.Verb)
+	case Forget:
+		return e.forget(now, r)
+	case Acknowledge, Unacknowledge, Ignore, Unignore, AddNote, Resolve:
+	default:
+		return out, fmt.Errorf("unknown verb %q (one of %s)", r.Verb, verbList())
+	}
+	if !r.Until.IsZero() && !r.Until.After(now) {
+		return out, fmt.Errorf("until is %s, which is past (a time to come, or null for no end)", r.Until)
+	}
+	if r.Scope == string(ScopeSite) {
+		return e.decideSiteWide(now, r)
+	}
+	targets, err := e.targets(r)
+	if err != nil {
+		return out, err
+	}
+	for _, p := range targets {
+		e.apply(now, p, r, &out)
+	}
+	return out, nil
+}
+
+// targets finds what a request of scope device is about.
+func (e *Engine) targets(r Request) ([]*problem, error) {
+	if r.Device == nil {
+		return nil, errors.New("nothing is open at the site (name a device, or scope site for a condition on every device)")
+	}
+	d := e.devices[*r.Device]
+	if d == nil {
+		return nil, fmt.Errorf("device %q is not known", *r.Device)
+	}
+	if r.Condition != nil {
+		p := d.find(*r.Condition)
+		if p == nil || p.Diagnosis.Status == "" {
+			return nil, fmt.Errorf("device %q never had the condition %q", *r.Device, *r.Condition)
+		}
+		if r.Verb == Resolve && !p.open() {
+			return nil, fmt.Errorf("condition %q of device %q is not open", *r.Condition, *r.Device)
+		}
+		return []*problem{p}, nil
+	}
+	var open []*problem
+	for _, p := range d.problems {
+		if p.open() {
+			open = append(open, p)
+		}
+	}
+	if len(open) == 0 {
+		return nil, fmt.Errorf("nothing is open on device %q", *r.Device)
+	}
+	return open, nil
+}
+
+// apply carries one decision to one identity.
+func (e *Engine) apply(now time.Time, p *problem, r Request, out *Outcome) {
+	if r.Verb == Resolve {
+		e.close(now, p, ByManual, out)
+		return
+	}
+	before := p.face()
+	d := &p.Diagnosis
+	decision := &Decision{By: r.By, At: Stamp{now}, Note: r.Note, Until: r.Until}
+	switch r.Verb {
+	case Acknowledge:
+		d.Acknowledged = decision
+	case Unacknowledge:
+		d.Acknowledged = nil
+	case Ignore:
+		d.Ignored = decision
+	case Unignore:
+		d.Ignored = nil
+	case AddNote:
+		p.note(Note{By: r.By, At: Stamp{now}, Note: r.Note})
+	}
+	e.decided(now, p, before, out)
+}
+
+// decided tells a decision that changed what the diagnosis looks like.
+func (e *Engine) decided(now time.Time, p *problem, before face, out *Outcome) {
+	if p.Told && p.open() && p.face() != before {
+		out.Changes = append(out.Changes, p.change(Changed, now))
+	}
+	p.decided = true
+	e.schedule(now, p)
+	e.touch(now, p.dev, out)
+}
+
+// note adds a remark; the list is replaced, for copies share it.
+func (p *problem) note(n Note) {
+	old := p.Diagnosis.Notes
+	if len(old) >= maxNotes {
+		old = old[len(old)-maxNotes+1:]
+	}
+	p.Diagnosis.Notes = append(append([]Note{}, old...), n)
+}
+
+// decideSiteWide makes a decision hold for a condition on every device, now
+// and later.
+func (e *Engine) decideSiteWide(now time.Time, r Request) (Outcome, error) {
+	var out Outcome
+	if r.Condition == nil {
+		return out, errors.New("condition is missing (scope site needs the condition's name)")
+	}
+	if e.opts.Rules.Rule(*r.Condition) == nil {
+		return out, fmt.Errorf("no rule makes a condition %q", *r.Condition)
+	}
+	sd := SiteDecisions{}
+	if old := e.siteWide[*r.Condition]; old != nil {
+		sd = *old
+	}
+	decision := &Decision{By: r.By, At: Stamp{now}, Note: r.Note, Until: r.Until}
+	switch r.Verb {
+	case Acknowledge:
+		sd.Acknowledged = decision
+	case Unacknowledge:
+		sd.Acknowledged = nil
+	case Ignore:
+		sd.Ignored = decision
+	case Unignore:
+		sd.Ignored = nil
+	case AddNote, Resolve:
+		// These are words on what is there, not decisions that stay.
+	}
+	out.SiteWide = map[string]*SiteDecisions{*r.Condition: e.keepSiteWide(*r.Condition, sd)}
+	e.everywhere(now, r, &out)
+	return out, nil
+}
+
+func (e *Engine) keepSiteWide(condition string, sd SiteDecisions) *SiteDecisions {
+	if sd == (SiteDecisions{}) {
+		delete(e.siteWide, condition)
+		return nil
+	}
+	e.siteWide[condition] = &sd
+	return &sd
+}
+
+// everywhere applies a site-wide request to each device that has the condition.
+func (e *Engine) everywhere(now time.Time, r Request, out *Outcome) {
+	for _, id := range e.ids() {
+		p := e.devices[id].find(*r.Condition)
+		if p == nil || p.Diagnosis.Status == "" || r.Verb == Resolve && !p.open() {
+			continue
+		}
+		e.apply(now, p, r, out)
+	}
+}
+
+// adoptSiteWide gives a fresh occurrence the decisions that hold everywhere.
+func (e *Engine) adoptSiteWide(p *problem) {
+	sd := e.siteWide[p.Diagnosis.Condition]
+	if sd == nil {
+		return
+	}
+	if p.Diagnosis.Acknowledged == nil {
+		p.Diagnosis.Acknowledged = sd.Acknowledged
+	}
+	if p.Diagnosis.Ignored == nil {
+		p.Diagnosis.Ignored = sd.Ignored
+	}
+}
+
+// expireDecisions ends decisions whose time ran out.
+func (e *Engine) expireDecisions(now time.Time, p *problem, out *Outcome) {
+	before := p.face()
+	over := func(dec *Decision) bool { return dec != nil && !dec.Until.IsZero() && !now.Before(dec.Until.Time) }
+	d := &p.Diagnosis
+	ackOver, ignoreOver := over(d.Acknowledged), over(d.Ignored)
+	if !ackOver && !ignoreOver {
+		return
+	}
+	sd := e.siteWide[d.Condition]
+	if ackOver {
+		d.Acknowledged = nil
+	}
+	if ignoreOver {
+		d.Ignored = nil
+	}
+	if sd != nil && (over(sd.Acknowledged) || over(sd.Ignored)) {
+		e.expireSiteWide(d.Condition, *sd, over, out)
+	}
+	e.decided(now, p, before, out)
+}
+
+func (e *Engine) expireSiteWide(condition string, sd SiteDecisions, over func(*Decision) bool, out *Outcome) {
+	if over(sd.Acknowledged) {
+		sd.Acknowledged = nil
+	}
+	if over(sd.Ignored) {
+		sd.Ignored = nil
+	}
+	if out.SiteWide == nil {
+		out.SiteWide = make(map[string]*SiteDecisions)
+	}
+	out.SiteWide[condition] = e.keepSiteWide(condition, sd)
+}
+
+// forget drops a device as if it had been removed at every source.
+func (e *Engine) forget(now time.Time, r Request) (Outcome, error) {
+	var out Outcome
+	if r.Device == nil {
+		return out, errors.New("device is missing (forget needs the id of one device)")
+	}
+	d := e.devices[*r.Device]
+	if d == nil {
+		return out, fmt.Errorf("device %q is not known", *r.Device)
+	}
+	e.retire(now, d, &out)
+	return out, nil
+}

@@ -1,0 +1,171 @@
+package diagnose
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// turn gathers what one turn brings about.
+type turn struct {
+	loop    *Loop
+	now     time.Time
+	took    []Delivery
+	asked   chan struct{}
+	answers []Response
+	changes []Change
+	touched map[string]struct{}
+	order   []string // of touched and kept devices
+	shown   map[string]struct{}
+	batch   Batch
+	last    []Snapshot
+}
+
+func (t *turn) begin() { t.now = t.loop.opts.Now() }
+
+// drain takes what else has arrived, up to a batch. A removal ends the batch:
+// the same id may come back with the next message, as another device.
+func (t *turn) drain() {
+	for len(t.took) < batchSize && len(t.batch.Removed) == 0 {
+		select {
+		case d := <-t.loop.inbox:
+			t.take(d)
+		default:
+			return
+		}
+	}
+}
+
+// take steps the engine with one delivery.
+func (t *turn) take(d Delivery) {
+	t.took = append(t.took, d)
+	answer := Response{}
+	switch {
+	case d.Refused != nil:
+		t.loop.opts.Refused(*d.Refused)
+	case d.Request != nil:
+		out, err := t.loop.opts.Engine.Decide(t.now, *d.Request)
+		t.add(out)
+		answer = Response{Transaction: d.Request.Transaction, OK: err == nil}
+		if err != nil {
+			answer.Error = err.Error()
+		}
+	case d.Observation != nil:
+		out := t.loop.opts.Engine.Observe(t.now, *d.Observation)
+		if out.Refused != "" {
+			t.loop.opts.Refused(RefusedInput{
+				At: t.now, Topic: d.Observation.Device, Source: d.Observation.Source, Reason: out.Refused,
+			})
+		}
+		t.add(out)
+	}
+	t.answers = append(t.answers, answer)
+}
+
+// add gathers an outcome.
+func (t *turn) add(out Outcome) {
+	t.changes = append(t.changes, out.Changes...)
+	t.batch.Removed = append(t.batch.Removed, out.Removed...)
+	t.last = append(t.last, out.Last...)
+	for condition, sd := range out.SiteWide {
+		if t.batch.SiteWide == nil {
+			t.batch.SiteWide = make(map[string]*SiteDecisions)
+		}
+		t.batch.SiteWide[condition] = sd
+	}
+	for _, id := range out.Touched {
+		t.mark(id)
+		t.shown[id] = struct{}{}
+	}
+	for _, id := range out.Kept {
+		t.mark(id)
+	}
+}
+
+func (t *turn) mark(id string) {
+	if t.touched == nil {
+		t.touched = make(map[string]struct{})
+		t.shown = make(map[string]struct{})
+	}
+	if _, ok := t.touched[id]; !ok {
+		t.touched[id] = struct{}{}
+		t.order = append(t.order, id)
+	}
+}
+
+// finish makes the turn durable, publishes it, and lets it be acknowledged.
+func (t *turn) finish(ctx context.Context) error {
+	o := &t.loop.opts
+	pub, err := t.assemble()
+	if err != nil {
+		return err
+	}
+	stats := Turn{Deliveries: len(t.took), Changes: len(t.changes), Devices: len(t.order)}
+	if !t.batch.Empty() {
+		start := o.Now()
+		// A stop must not tear a batch: what is decided is committed.
+		if err := o.Journal.Commit(context.WithoutCancel(ctx), &t.batch); err != nil {
+			return fmt.Errorf("make %d changes durable: %w", len(t.changes), err)
+		}
+		stats.Commit = o.Now().Sub(start)
+		o.Publish(pub)
+	}
+	for i, d := range t.took {
+		if d.Ack != nil {
+			d.Ack()
+		}
+		if d.Respond != nil {
+			d.Respond(t.answers[i])
+		}
+	}
+	if t.asked != nil {
+		close(t.asked)
+	}
+	o.Turned(stats)
+	return nil
+}
+
+// assemble numbers the changes, encodes them once, and copies what is to be
+// stored and shown.
+func (t *turn) assemble() (Publication, error) {
+	l := t.loop
+	for _, c := range t.changes {
+		entry, err := l.entry(c)
+		if err != nil {
+			return Publication{}, err
+		}
+		t.batch.Entries = append(t.batch.Entries, entry)
+	}
+	pub := Publication{Seq: l.seq, Removed: t.batch.Removed, Snapshots: t.last}
+	for _, id := range t.order {
+		if rec, ok := l.opts.Engine.Record(id); ok {
+			t.batch.Devices = append(t.batch.Devices, rec)
+		}
+		if _, shown := t.shown[id]; !shown {
+			continue
+		}
+		if s, ok := l.opts.Engine.Snapshot(id); ok {
+			pub.Snapshots = append(pub.Snapshots, s)
+		}
+	}
+	return pub, nil
+}
+
+// entry gives a change its number and its bytes.
+func (l *Loop) entry(c Change) (LogEntry, error) {
+	l.seq++
+	d := c.Diagnosis.Describe(l.opts.Words)
+	ev := Event{
+		Schema: Schema, EventID: l.opts.EventID(l.seq), Seq: l.seq, Epoch: l.opts.Epoch,
+		Type: c.Type, At: Stamp{c.At}, Diagnosis: &d,
+	}
+	body, err := json.Marshal(ev)
+	if err != nil {
+		return LogEntry{}, fmt.Errorf("encode event %d of condition %s: %w", l.seq, d.Condition, err)
+	}
+	return LogEntry{
+		Seq: l.seq, At: c.At, Device: string(d.Device), Condition: d.Condition, Type: c.Type,
+		EventID: ev.EventID, Body: body,
+	}, nil
+}

@@ -1,0 +1,114 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	// cursorEvery bounds what is published again after a crash.
+	cursorEvery = time.Second
+	// trimEvery is how often old history is looked for.
+	trimEvery = time.Minute
+	// trimRows bounds one transaction of the trimming, so that commits of the
+	// loop never wait long.
+	trimRows = 500
+)
+
+// Run saves the cursor, moves the write-ahead log into the file, and trims old
+// history, until ctx ends. Trouble is logged and tried again: it is the commit
+// that says whether the store works.
+func (s *Store) Run(ctx context.Context) error {
+	save, trim := time.NewTicker(cursorEvery), time.NewTicker(trimEvery)
+	defer save.Stop()
+	defer trim.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-save.C:
+			err = s.settle(ctx)
+		case <-trim.C:
+			err = s.Trim(ctx, time.Now())
+		}
+		if err != nil && ctx.Err() == nil {
+			s.opts.Log.Warn("upkeep of the store", "err", err)
+		}
+	}
+}
+
+func (s *Store) settle(ctx context.Context) error {
+	if err := s.saveCursor(ctx); err != nil {
+		return err
+	}
+	if !s.dirty.Swap(false) {
+		return nil
+	}
+	if _, err := s.upkeep.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
+		return fmt.Errorf("move the write-ahead log into the file: %w", err)
+	}
+	return nil
+}
+
+// Trim lets go of published history that is older than the retention, and then
+// of the oldest while the file is larger than it may be. What is not published
+// yet is never let go here.
+func (s *Store) Trim(ctx context.Context, now time.Time) error {
+	cutoff := now.Add(-s.opts.Retention).UnixMilli()
+	for {
+		n, err := s.deleteOldest(ctx, "at < ?", cutoff)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+	}
+	for {
+		size, err := s.size(ctx)
+		if err != nil || size <= s.opts.MaxSize {
+			return err
+		}
+		n, err := s.deleteOldest(ctx, "1")
+		if err != nil || n == 0 {
+			return err
+		}
+		if err := s.vacuum(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Store) deleteOldest(ctx context.Context, where string, args ...any) (int64, error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	args = append(args, s.cursor.Load(), trimRows)
+	res, err := s.write.ExecContext(ctx,
+		"DELETE FROM log WHERE seq IN (SELECT seq FROM log WHERE "+where+" AND seq <= ? ORDER BY seq LIMIT ?)", args...)
+	if err != nil {
+		return 0, fmt.Errorf("trim history: %w", err)
+	}
+	return res.RowsAffected()
+}
+
+// size is what the file's pages in use take, in bytes.
+func (s *Store) size(ctx context.Context) (int64, error) {
+	var size int64
+	err := s.read.QueryRowContext(ctx,
+		"SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size").Scan(&size)
+	if err != nil {
+		return 0, fmt.Errorf("read the size of the store: %w", err)
+	}
+	return size, nil
+}
+
+func (s *Store) vacuum(ctx context.Context) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if _, err := s.write.ExecContext(ctx, "PRAGMA incremental_vacuum(2000)"); err != nil {
+		return fmt.Errorf("give free pages back: %w", err)
+	}
+	return nil
+}
