@@ -61,8 +61,13 @@ type Outcome struct {
 // Refusal is a named reason for input that changes nothing.
 type Refusal string
 
-// RefusedTooManyDevices: 10,000 devices are known and this one is not.
-const RefusedTooManyDevices Refusal = "too-many-devices"
+const (
+	// RefusedTooManyDevices: 10,000 devices are known and this one is not.
+	RefusedTooManyDevices Refusal = "too-many-devices"
+	// RefusedTooManyConditions: the device has as many conditions as are kept
+	// of one, and this is another.
+	RefusedTooManyConditions Refusal = "too-many-conditions"
+)
 
 // Check is one probe to run.
 type Check struct {

@@ -39,6 +39,9 @@ func (e *Engine) Decide(now time.Time, r Request) (Outcome, error) {
 	for _, p := range targets {
 		e.apply(now, p, r, &out)
 	}
+	if r.Verb == Resolve {
+		e.reconsider(now, targets[0].dev, &out)
+	}
 	return out, nil
 }
 
@@ -102,9 +105,8 @@ func (e *Engine) decided(now time.Time, p *problem, before face, out *Outcome) {
 	if p.Told && p.open() && p.face() != before {
 		out.Changes = append(out.Changes, p.change(Changed, now))
 	}
-	p.decided = true
-	e.schedule(now, p)
-	e.touch(now, p.dev, out)
+	e.schedule(p)
+	e.moved(now, p, out)
 }
 
 // note adds a remark; the list is replaced, for copies share it.
@@ -165,11 +167,20 @@ func (e *Engine) everywhere(now time.Time, r Request, out *Outcome) {
 			continue
 		}
 		e.apply(now, p, r, out)
+		if r.Verb == Resolve {
+			e.reconsider(now, p.dev, out)
+		}
 	}
 }
 
+// over tells that a decision's time ran out.
+func (dec *Decision) over(now time.Time) bool {
+	return dec != nil && !dec.Until.IsZero() && !now.Before(dec.Until.Time)
+}
+
 // adoptSiteWide gives a fresh occurrence the decisions that hold everywhere.
-func (e *Engine) adoptSiteWide(p *problem) {
+func (e *Engine) adoptSiteWide(now time.Time, p *problem, out *Outcome) {
+	e.expireSiteWide(now, p.Diagnosis.Condition, out)
 	sd := e.siteWide[p.Diagnosis.Condition]
 	if sd == nil {
 		return
@@ -185,30 +196,33 @@ func (e *Engine) adoptSiteWide(p *problem) {
 // expireDecisions ends decisions whose time ran out.
 func (e *Engine) expireDecisions(now time.Time, p *problem, out *Outcome) {
 	before := p.face()
-	over := func(dec *Decision) bool { return dec != nil && !dec.Until.IsZero() && !now.Before(dec.Until.Time) }
 	d := &p.Diagnosis
-	ackOver, ignoreOver := over(d.Acknowledged), over(d.Ignored)
+	ackOver, ignoreOver := d.Acknowledged.over(now), d.Ignored.over(now)
 	if !ackOver && !ignoreOver {
 		return
 	}
-	sd := e.siteWide[d.Condition]
 	if ackOver {
 		d.Acknowledged = nil
 	}
 	if ignoreOver {
 		d.Ignored = nil
 	}
-	if sd != nil && (over(sd.Acknowledged) || over(sd.Ignored)) {
-		e.expireSiteWide(d.Condition, *sd, over, out)
-	}
+	e.expireSiteWide(now, d.Condition, out)
 	e.decided(now, p, before, out)
 }
 
-func (e *Engine) expireSiteWide(condition string, sd SiteDecisions, over func(*Decision) bool, out *Outcome) {
-	if over(sd.Acknowledged) {
+// expireSiteWide ends the decisions that hold everywhere for one condition, as
+// far as their time ran out.
+func (e *Engine) expireSiteWide(now time.Time, condition string, out *Outcome) {
+	old := e.siteWide[condition]
+	if old == nil || !old.Acknowledged.over(now) && !old.Ignored.over(now) {
+		return
+	}
+	sd := *old
+	if sd.Acknowledged.over(now) {
 		sd.Acknowledged = nil
 	}
-	if over(sd.Ignored) {
+	if sd.Ignored.over(now) {
 		sd.Ignored = nil
 	}
 	if out.SiteWide == nil {

@@ -60,11 +60,18 @@ type Problem struct {
 	// Openings are the times of the latest onsets, oldest first: what
 	// flapping is judged by.
 	Openings []Stamp `json:"openings,omitempty"`
-	// Spaced counts the reports that count for confirmation, the first and
-	// the last of them at SpacedFrom and SpacedAt.
-	Spaced     int   `json:"spaced,omitempty"`
-	SpacedFrom Stamp `json:"spaced_from"`
-	SpacedAt   Stamp `json:"spaced_at"`
+	// Spaced counts the live reports of this occurrence that count as evidence
+	// of their own (Confirm.Spacing), the newest of them at SpacedAt; Recent
+	// are the times of the last ones, as many as confirmation looks at.
+	Spaced   int     `json:"spaced,omitempty"`
+	SpacedAt Stamp   `json:"spaced_at"`
+	Recent   []Stamp `json:"recent,omitempty"`
+	// Lasting: repetition or time confirmed this occurrence, whatever checks
+	// say.
+	Lasting bool `json:"lasting,omitempty"`
+	// Skew is how far the newest report's clock was off, in whole minutes: a
+	// ranking made from it must come out the same after a restart.
+	Skew time.Duration `json:"skew,omitempty"`
 	// Told: a raised event of this occurrence was sent.
 	Told bool `json:"told,omitempty"`
 	// Pending is the first report of a condition that is held back: it was
@@ -84,6 +91,8 @@ type DeviceRecord struct {
 	Facts     Facts    `json:"facts"`
 	// Problems, open ones and those that ended.
 	Problems []Problem `json:"-"`
+	// Gone are conditions of the device that are not kept any more.
+	Gone []string `json:"-"`
 }
 
 // Batch is what one turn of the loop makes durable, in one transaction.

@@ -154,8 +154,16 @@ type Words interface {
 	Advice(d *Diagnosis) map[string]Advice
 }
 
-// Describe returns d with the first language's sentences filled in.
+// MaxMembers is how many members of a site diagnosis are listed in a message.
+const MaxMembers = 500
+
+// Describe returns d as it is published: with the first language's sentences
+// filled in, and no more members listed than a message holds.
 func (d Diagnosis) Describe(w Words) Diagnosis {
+	if len(d.Members) > MaxMembers {
+		d.MembersTotal = max(d.MembersTotal, len(d.Members))
+		d.Members = d.Members[:MaxMembers]
+	}
 	d.Title = w.Title(&d)
 	causes := make([]RankedCause, len(d.Causes))
 	for i, c := range d.Causes {

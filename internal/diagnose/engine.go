@@ -1,8 +1,6 @@
 package diagnose
 
 import (
-	"maps"
-	"slices"
 	"time"
 )
 
@@ -45,6 +43,8 @@ type Engine struct {
 	// the order in which that began.
 	repeats  []repeat
 	nextScan time.Time
+	// sources are the names of the configured sources; nil: not told.
+	sources []string
 }
 
 // device is what the engine knows of one device.
@@ -54,9 +54,13 @@ type device struct {
 	inventory bool
 	heard     bool
 	lastHeard time.Time
-	updatedAt time.Time
-	facts     Facts
-	problems  []*problem
+	// savedHeard is the lastHeard that the store is sure to have.
+	savedHeard time.Time
+	updatedAt  time.Time
+	facts      Facts
+	problems   []*problem
+	// gone are conditions that were given up and are still in the store.
+	gone []string
 	// unsaved is since when counters moved that are not saved; zero: none.
 	unsaved time.Time
 	// openSet counts openings and closings: rankings that look at other
@@ -75,10 +79,14 @@ type problem struct {
 	lastAt time.Time
 	// openedAt is when this occurrence opened, on the engine's time.
 	openedAt time.Time
-	// due is when the problem's next timer fires; zero: none is set.
-	due time.Time
-	// decided: a person's word on it waits to be stored.
-	decided bool
+	// due is when the problem's next timer fires; slot is its place among the
+	// timers plus one, 0 when none is set.
+	due  time.Time
+	slot int
+	// held counts the reports while it is held back.
+	held int64
+	// dirty: it differs from what the store has.
+	dirty bool
 	// evidenceSet counts answers of checks.
 	evidenceSet int
 	// hidden: it ended so long ago that the snapshot does not list it.
@@ -119,6 +127,7 @@ func (e *Engine) Observe(now time.Time, o Observation) Outcome {
 		}
 	}
 	e.hear(now, d, &o, &out)
+	set := d.openSet
 	switch o.Says {
 	case SaysFault, SaysLost:
 		e.fault(now, d, &o, &out)
@@ -129,127 +138,10 @@ func (e *Engine) Observe(now time.Time, o Observation) Outcome {
 	case SaysResting, SaysRemoved:
 		// Neither a fault nor a proof of health.
 	}
+	if d.openSet != set {
+		e.reconsider(now, d, &out)
+	}
 	return out
-}
-
-// admit makes room for a new device, or answers nil when there is none.
-func (e *Engine) admit(now time.Time, id string, out *Outcome) *device {
-	if len(e.devices) >= e.opts.MaxDevices && !e.evict(now, out) {
-		return nil
-	}
-	d := &device{id: id}
-	e.devices[id] = d
-	return d
-}
-
-// evict frees the places of devices that nobody heard for a week and that
-// have nothing open. A full site under a flood of new ids must not pay a scan
-// for each of them, so it looks once a minute at most.
-func (e *Engine) evict(now time.Time, out *Outcome) bool {
-	if now.Before(e.nextScan) {
-		return false
-	}
-	e.nextScan = now.Add(evictEvery)
-	freed := false
-	for _, id := range slices.Sorted(maps.Keys(e.devices)) {
-		d := e.devices[id]
-		if !d.inventory && now.Sub(d.lastHeard) > ForgetAfter && !d.anyOpen() {
-			e.remove(d, out)
-			freed = true
-		}
-	}
-	return freed
-}
-
-func (d *device) anyOpen() bool {
-	return slices.ContainsFunc(d.problems, func(p *problem) bool { return p.open() || p.Pending != nil })
-}
-
-// hear notes that the device spoke, and by which source.
-func (e *Engine) hear(now time.Time, d *device, o *Observation, out *Outcome) {
-	if !slices.Contains(d.sources, o.Source) {
-		d.sources = append(d.sources, o.Source)
-		e.touch(now, d, out)
-	}
-	if !d.heard {
-		d.heard = true
-		e.touch(now, d, out)
-	}
-	d.lastHeard = now
-	if o.Facts != (Facts{}) {
-		d.facts = d.facts.with(o.Facts)
-	}
-}
-
-// with returns f with what newer tells laid over it.
-func (f Facts) with(newer Facts) Facts {
-	lay := func(to *string, from string) {
-		if from != "" {
-			*to = from
-		}
-	}
-	lay(&f.DID, newer.DID)
-	lay(&f.PID, newer.PID)
-	lay(&f.MAC, newer.MAC)
-	lay(&f.IP, newer.IP)
-	lay(&f.Model, newer.Model)
-	lay(&f.FW, newer.FW)
-	return f
-}
-
-// leave takes a source off a device; with none left the device is retired.
-func (e *Engine) leave(now time.Time, d *device, source string, out *Outcome) {
-	d.sources = slices.DeleteFunc(d.sources, func(s string) bool { return s == source })
-	if len(d.sources) > 0 {
-		e.touch(now, d, out)
-		return
-	}
-	e.retire(now, d, out)
-}
-
-// retire clears what is open on a device and lets it go.
-func (e *Engine) retire(now time.Time, d *device, out *Outcome) {
-	for _, p := range d.problems {
-		p.Pending = nil
-		if p.open() {
-			e.close(now, p, ByRetired, out)
-		}
-	}
-	e.touch(now, d, out)
-	e.remove(d, out)
-}
-
-// remove forgets a device. The last snapshot, which tells what was cleared,
-// goes with the outcome, for the engine cannot be asked any more.
-func (e *Engine) remove(d *device, out *Outcome) {
-	delete(e.devices, d.id)
-	d.unsaved = time.Time{}
-	for _, p := range d.problems {
-		p.due = time.Time{}
-	}
-	out.Touched = slices.DeleteFunc(out.Touched, func(id string) bool { return id == d.id })
-	out.Removed = append(out.Removed, d.id)
-	out.Last = append(out.Last, d.snapshot(d.updatedAt))
-}
-
-// touch marks that the device's snapshot differs now.
-func (e *Engine) touch(now time.Time, d *device, out *Outcome) {
-	d.updatedAt = now
-	d.unsaved = time.Time{}
-	if n := len(out.Touched); n == 0 || out.Touched[n-1] != d.id {
-		out.Touched = append(out.Touched, d.id)
-	}
-}
-
-// keep marks that the device must be stored although its snapshot is the same.
-func (e *Engine) keep(d *device, out *Outcome) { out.Kept = append(out.Kept, d.id) }
-
-// count marks that only counters and times moved: they are saved later.
-func (e *Engine) count(now time.Time, d *device) {
-	if d.unsaved.IsZero() {
-		d.unsaved = now
-		e.repeats = append(e.repeats, repeat{d: d, since: now})
-	}
 }
 
 func (d *device) find(condition string) *problem {

@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -25,14 +24,16 @@ type rankInput struct {
 // known, and by evidence. o is the newest observation, or nil when something
 // else made a look necessary.
 func (p *problem) rerank(o *Observation) {
-	in := rankInput{
-		rule: p.rule, msg: p.Diagnosis.Msg, facts: p.Diagnosis.Facts, spaced: p.Spaced,
-		openSet: p.dev.openSet, skew: p.rankedFor.skew, evidence: p.evidenceSet,
-		order: p.rankedFor.order,
-	}
 	if o != nil {
 		skew, _ := o.Skew()
-		in.skew = skew.Abs().Truncate(time.Minute)
+		p.Skew = skew.Abs().Truncate(time.Minute)
+	}
+	in := rankInput{
+		rule: p.rule, msg: p.Diagnosis.Msg, facts: p.Diagnosis.Facts, spaced: p.Spaced,
+		skew: p.Skew, evidence: p.evidenceSet, order: p.rankedFor.order,
+	}
+	if p.rule.looksAround() {
+		in.openSet = p.dev.openSet
 	}
 	if in == p.rankedFor {
 		return
@@ -41,6 +42,13 @@ func (p *problem) rerank(o *Observation) {
 	p.Diagnosis.Action = p.Diagnosis.Leading().Action
 	in.order = orderOf(p.Diagnosis.Causes)
 	p.rankedFor = in
+}
+
+// looksAround tells that the ranking depends on other open conditions.
+func (r *Rule) looksAround() bool {
+	return slices.ContainsFunc(r.Causes, func(c Cause) bool {
+		return slices.ContainsFunc(c.FirstIf, func(w When) bool { return len(w.Open) > 0 })
+	})
 }
 
 // hypotheses are the rule's causes, those first that something known speaks
@@ -142,6 +150,7 @@ func (p *problem) verdict(h Hypothesis) Verdict {
 	c := p.rule.cause(h.Cause)
 	for _, ev := range p.Diagnosis.Evidence {
 		switch {
+		case !ev.tells():
 		case names(c.SupportedBy, ev):
 			v = VerdictConfirmed
 		case names(c.RefutedBy, ev):
@@ -187,139 +196,4 @@ func orderOf(causes []RankedCause) string {
 		b.WriteByte(' ')
 	}
 	return b.String()
-}
-
-// ask lists the checks that can change a fresh diagnosis' ranking, each kind
-// once.
-func (e *Engine) ask(p *problem, out *Outcome) {
-	if !e.opts.Checks {
-		return
-	}
-	for i := range p.rule.Causes {
-		for _, kind := range checksOf(&p.rule.Causes[i]) {
-			if slices.Contains(p.asked, kind) {
-				continue
-			}
-			p.asked = append(p.asked, kind)
-			out.Checks = append(out.Checks, Check{Diagnosis: p.Diagnosis.ID, Kind: kind, Device: p.dev.id})
-		}
-	}
-}
-
-// maxEvidence bounds what is kept of one occurrence.
-const maxEvidence = 16
-
-// Conclude takes the answer of a check. It confirms or excludes causes; when
-// every check that was asked for has answered and none could tell, the
-// diagnosis is undetermined: never a guess.
-func (e *Engine) Conclude(now time.Time, ev Evidence) Outcome {
-	var out Outcome
-	p := e.occurrence(ev.Diagnosis)
-	if p == nil {
-		return out // it ended while the check ran
-	}
-	before := p.face()
-	p.asked = slices.DeleteFunc(slices.Clone(p.asked), func(k string) bool { return k == ev.Check })
-	ev.Verdict = p.relation(ev)
-	p.Diagnosis.Evidence = withEvidence(p.Diagnosis.Evidence, ev)
-	p.evidenceSet++
-	p.rerank(nil)
-	p.determine()
-	if p.Told && p.face() != before {
-		out.Changes = append(out.Changes, p.change(Changed, now))
-	}
-	e.schedule(now, p)
-	e.touch(now, p.dev, &out)
-	return out
-}
-
-func (e *Engine) occurrence(id string) *problem {
-	for _, d := range e.devices {
-		for _, p := range d.problems {
-			if p.open() && p.Diagnosis.ID == id {
-				return p
-			}
-		}
-	}
-	return nil
-}
-
-// relation is what a result says: it supports when some cause counts it as
-// support, refutes when one counts it against itself, and else tells nothing.
-func (p *problem) relation(ev Evidence) EvidenceVerdict {
-	if ev.Verdict == NotApplicable {
-		return NotApplicable
-	}
-	verdict := Inconclusive
-	for i := range p.rule.Causes {
-		c := &p.rule.Causes[i]
-		switch {
-		case names(c.SupportedBy, ev):
-			return Supports
-		case names(c.RefutedBy, ev):
-			verdict = Refutes
-		}
-	}
-	return verdict
-}
-
-func (p *problem) determine() {
-	d := &p.Diagnosis
-	leading := d.Leading().Verdict
-	switch {
-	case leading == VerdictConfirmed:
-		d.Status = Confirmed
-		d.Severity = p.rule.Severity
-	case len(p.asked) == 0 && d.Status == Suspected:
-		d.Status = Undetermined
-	}
-}
-
-// withEvidence returns a new list with ev in the place of an older answer of
-// the same check on the same target.
-func withEvidence(list []Evidence, ev Evidence) []Evidence {
-	kept := make([]Evidence, 0, len(list)+1)
-	for _, old := range list {
-		if old.Check != ev.Check || old.Target != ev.Target {
-			kept = append(kept, old)
-		}
-	}
-	if len(kept) >= maxEvidence {
-		kept = kept[1:]
-	}
-	return append(kept, ev)
-}
-
-// skewEvidence notes a payload's clock that is too far off to be believed.
-func skewEvidence(list []Evidence, o *Observation) []Evidence {
-	skew, ok := o.Skew()
-	if !ok || skew.Abs() <= MaxSkew {
-		return list
-	}
-	for _, old := range list {
-		if old.Check == "timestamp" {
-			return list
-		}
-	}
-	return withEvidence(list, Evidence{
-		Check: "timestamp", Target: o.Device, Verdict: Inconclusive, Result: "unbelievable",
-		Observed: fmt.Sprintf("[ts] (%s, %s off the gateway) within %s",
-			Stamp{o.Reported}, skew.Round(time.Minute), MaxSkew),
-		At: Stamp{o.At},
-	})
-}
-
-// reconsider ranks the device's other open conditions anew, after one opened
-// or ended.
-func (e *Engine) reconsider(now time.Time, moved *problem, out *Outcome) {
-	for _, p := range moved.dev.problems {
-		if p == moved || !p.open() || p.rule == nil {
-			continue
-		}
-		before := p.face()
-		p.rerank(nil)
-		if p.Told && p.Diagnosis.Flapping == nil && p.face() != before {
-			out.Changes = append(out.Changes, p.change(Changed, now))
-		}
-	}
 }

@@ -1,13 +1,12 @@
 package diagnose
 
 import (
-	"maps"
 	"slices"
 	"time"
 )
 
 // This file is what goes in and out of the engine whole: restored state, a new
-// rule set, the inventory, and copies for the store and the publisher.
+// rule set, and copies for the store and the publisher.
 
 // Restore gives a fresh engine what the store kept. Open diagnoses are stale
 // until a live report comes; quiet times start anew, for nobody listened while
@@ -23,16 +22,15 @@ func (e *Engine) Restore(now time.Time, r Restored) Outcome {
 	for i := range r.Devices {
 		rec := &r.Devices[i]
 		d := &device{
-			id: rec.ID, sources: rec.Sources, lastHeard: rec.LastHeard.Time, updatedAt: rec.UpdatedAt.Time,
-			heard: len(rec.Sources) > 0, facts: rec.Facts,
+			id: rec.ID, sources: rec.Sources, lastHeard: rec.LastHeard.Time, savedHeard: rec.LastHeard.Time,
+			updatedAt: rec.UpdatedAt.Time, heard: len(rec.Sources) > 0, facts: rec.Facts,
+			problems: make([]*problem, 0, len(rec.Problems)),
 		}
 		for _, kept := range rec.Problems {
 			e.restoreProblem(now, d, kept)
 		}
 		e.devices[d.id] = d
-		for _, p := range d.problems {
-			e.adoptRule(now, p, &out)
-		}
+		e.adoptRules(now, d, &out)
 		if d.anyOpen() {
 			e.touch(now, d, &out)
 		}
@@ -42,33 +40,48 @@ func (e *Engine) Restore(now time.Time, r Restored) Outcome {
 
 func (e *Engine) restoreProblem(now time.Time, d *device, kept Problem) {
 	p := &problem{Problem: kept, dev: d}
-	p.lastAt, p.openedAt, p.heldFrom = now, now, now
+	p.lastAt, p.openedAt, p.heldFrom, p.held = now, now, now, 1
 	d.problems = append(d.problems, p)
 	if p.open() {
 		p.Diagnosis.Stale = true
+		p.dirty = true
 		p.rankedFor.order = orderOf(p.Diagnosis.Causes)
-	} else {
+	} else if p.Diagnosis.Status == Cleared {
 		p.hidden = now.Sub(p.Diagnosis.ClearedAt.Time) >= ClearedShown
 	}
 }
 
 // SetRules swaps the rule set. A condition whose rule is gone is retired;
-// others are judged by the new rule from now on.
+// others are judged by the new rule from now on. Every device that shows
+// something is touched, for its words may be new.
 func (e *Engine) SetRules(now time.Time, rules Rulebook) Outcome {
 	var out Outcome
 	e.opts.Rules = rules
 	for _, id := range e.ids() {
-		for _, p := range e.devices[id].problems {
-			e.adoptRule(now, p, &out)
+		d := e.devices[id]
+		e.adoptRules(now, d, &out)
+		if slices.ContainsFunc(d.problems, (*problem).shown) {
+			e.touch(now, d, &out)
 		}
 	}
 	return out
+}
+
+func (e *Engine) adoptRules(now time.Time, d *device, out *Outcome) {
+	set := d.openSet
+	for _, p := range d.problems {
+		e.adoptRule(now, p, out)
+	}
+	if d.openSet != set {
+		e.reconsider(now, d, out)
+	}
 }
 
 func (e *Engine) adoptRule(now time.Time, p *problem, out *Outcome) {
 	p.rule = e.opts.Rules.Rule(p.Diagnosis.Condition)
 	switch {
 	case p.rule == nil:
+		p.dirty = p.dirty || p.Pending != nil
 		p.Pending = nil
 		p.rule = &Rule{Condition: p.Diagnosis.Condition}
 		if p.open() {
@@ -79,41 +92,19 @@ func (e *Engine) adoptRule(now time.Time, p *problem, out *Outcome) {
 		p.Diagnosis.Rule = p.rule.Ref
 		p.Diagnosis.Kind, p.Diagnosis.Audience = p.rule.Kind, p.rule.Audience
 		p.Diagnosis.Severity = p.rule.EarlySeverity
-		if p.Diagnosis.Status != Suspected {
+		if p.Diagnosis.Status == Confirmed {
 			p.Diagnosis.Severity = p.rule.Severity
 		}
 		p.rerank(nil)
 		if p.Told && p.face() != before {
 			out.Changes = append(out.Changes, p.change(Changed, now))
-			e.touch(now, p.dev, out)
+			e.moved(now, p, out)
 		} else if ref != p.rule.Ref {
-			e.touch(now, p.dev, out)
+			e.moved(now, p, out)
 		}
 	}
-	e.schedule(now, p)
+	e.schedule(p)
 }
-
-// Inventory makes the engine know devices that may never have spoken; they
-// are never given up for others.
-func (e *Engine) Inventory(now time.Time, ids []string) Outcome {
-	var out Outcome
-	for _, id := range ids {
-		d := e.devices[id]
-		if d == nil {
-			d = &device{id: id}
-			e.devices[id] = d
-			e.touch(now, d, &out)
-		}
-		d.inventory = true
-	}
-	return out
-}
-
-// ids lists the known devices in a stable order.
-func (e *Engine) ids() []string { return slices.Sorted(maps.Keys(e.devices)) }
-
-// Devices counts the known devices.
-func (e *Engine) Devices() int { return len(e.devices) }
 
 // Snapshot is a copy of what is to be shown of a device; false when it is not
 // known.
@@ -125,10 +116,13 @@ func (e *Engine) Snapshot(id string) (Snapshot, bool) {
 	return d.snapshot(d.updatedAt), true
 }
 
+// shown tells that a snapshot lists the problem.
+func (p *problem) shown() bool { return p.open() || p.Diagnosis.Status == Cleared && !p.hidden }
+
 func (d *device) snapshot(at time.Time) Snapshot {
 	s := Snapshot{Device: DeviceID(d.id), UpdatedAt: at, Heard: d.heard}
 	for _, p := range d.problems {
-		if p.open() || p.Diagnosis.Status == Cleared && !p.hidden {
+		if p.shown() {
 			s.Diagnoses = append(s.Diagnoses, p.Diagnosis)
 		}
 	}
@@ -136,25 +130,44 @@ func (d *device) snapshot(at time.Time) Snapshot {
 	return s
 }
 
-// Record is a copy of what is to be stored of a device; false when it is not
-// known. Problems that ended long ago and did not change are left out.
+// Record is a copy of everything that is kept of a device; false when it is
+// not known.
 func (e *Engine) Record(id string) (DeviceRecord, bool) {
 	d := e.devices[id]
 	if d == nil {
 		return DeviceRecord{}, false
 	}
-	rec := DeviceRecord{
-		ID: d.id, Sources: slices.Clone(d.sources), LastHeard: Stamp{d.lastHeard},
-		UpdatedAt: Stamp{d.updatedAt}, Facts: d.facts,
-	}
+	rec := d.record()
 	for _, p := range d.problems {
-		if p.hidden && !p.decided || p.Diagnosis.Status == "" && len(p.Openings) == 0 {
-			continue // stored before, or nothing to store
-		}
-		p.decided = false
 		rec.Problems = append(rec.Problems, p.Problem)
 	}
 	return rec, true
+}
+
+// save is what of a device is not stored yet; false when it is not known. The
+// caller stores it, or the engine must not be used any more.
+func (e *Engine) save(id string) (DeviceRecord, bool) {
+	d := e.devices[id]
+	if d == nil {
+		return DeviceRecord{}, false
+	}
+	rec := d.record()
+	for _, p := range d.problems {
+		if p.dirty {
+			p.dirty = false
+			rec.Problems = append(rec.Problems, p.Problem)
+		}
+	}
+	rec.Gone, d.gone = d.gone, nil
+	d.savedHeard = d.lastHeard
+	return rec, true
+}
+
+func (d *device) record() DeviceRecord {
+	return DeviceRecord{
+		ID: d.id, Sources: slices.Clone(d.sources), LastHeard: Stamp{d.lastHeard},
+		UpdatedAt: Stamp{d.updatedAt}, Facts: d.facts,
+	}
 }
 
 // Snapshot is what a record shows at a time: open problems, and those that

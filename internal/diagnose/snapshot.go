@@ -73,7 +73,8 @@ func (d *Diagnosis) quietly() bool { return d.Ignored != nil }
 // cleared ones leave a device ok; the action is that of the worst open one
 // that is not ignored.
 func (s *Snapshot) Judge() (Health, Action) {
-	if s.Device != "" && !s.Heard && len(s.Diagnoses) == 0 {
+	open := func(d Diagnosis) bool { return d.Open() }
+	if s.Device != "" && !s.Heard && !slices.ContainsFunc(s.Diagnoses, open) {
 		return HealthUnknown, ActNone
 	}
 	health, action, worst := HealthOK, ActNone, Info.Rank()+1
@@ -100,23 +101,55 @@ func (s *Snapshot) Judge() (Health, Action) {
 // diagnoses, and truncated is true.
 func (s *Snapshot) Encode(gateway string, w Words) ([]byte, error) {
 	out := s.JSON(gateway, w)
-	keep := len(out.Diagnoses)
-	for {
-		b, err := json.Marshal(out)
-		if err != nil {
-			return nil, fmt.Errorf("encode snapshot of %q: %w", string(s.Device), err)
+	b, err := json.Marshal(out)
+	if err == nil && len(b) > MaxSnapshot {
+		if err = out.shorten(); err == nil {
+			b, err = json.Marshal(out)
 		}
-		if len(b) <= MaxSnapshot || keep == 0 && len(out.Diagnoses) == 0 {
-			return b, nil
-		}
-		out.Truncated = true
-		if keep > 0 {
-			keep--
-			out.Diagnoses[keep].Advice = nil
-			continue
-		}
-		out.Diagnoses = out.Diagnoses[:len(out.Diagnoses)-1]
 	}
+	if err != nil {
+		return nil, fmt.Errorf("encode snapshot of %q: %w", string(s.Device), err)
+	}
+	return b, nil
+}
+
+// shorten makes the snapshot fit. Each diagnosis is measured once: a device
+// that has everything must not cost the square of it.
+func (out *SnapshotJSON) shorten() error {
+	out.Truncated = true
+	ds := out.Diagnoses
+	out.Diagnoses = ds[:0:0]
+	head, err := json.Marshal(out)
+	if err != nil {
+		return err
+	}
+	size := len(head)
+	bare := make([]int, len(ds)) // sizes without advice, each with its comma
+	whole := make([]int, len(ds))
+	for i := range ds {
+		if bare[i], err = encodedSize(DiagnosisJSON{Diagnosis: ds[i].Diagnosis}); err != nil {
+			return err
+		}
+		if whole[i], err = encodedSize(ds[i]); err != nil {
+			return err
+		}
+		size += whole[i]
+	}
+	for i := len(ds) - 1; i >= 0 && size > MaxSnapshot; i-- {
+		ds[i].Advice = nil
+		size -= whole[i] - bare[i]
+	}
+	for len(ds) > 0 && size > MaxSnapshot {
+		size -= bare[len(ds)-1]
+		ds = ds[:len(ds)-1]
+	}
+	out.Diagnoses = ds
+	return nil
+}
+
+func encodedSize(d DiagnosisJSON) (int, error) {
+	b, err := json.Marshal(d)
+	return len(b) + 1, err
 }
 
 // JSON builds the published form with all advice.

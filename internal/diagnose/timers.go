@@ -5,50 +5,57 @@ import (
 	"time"
 )
 
-// timer is one entry of the heap. It is void when its problem's due has moved
-// on: entries are never searched for.
-type timer struct {
-	at time.Time
-	p  *problem
-}
-
-// timers is a heap, earliest first.
-type timers []timer
+// timers is a heap of the problems that wait for a time, earliest first. A
+// problem stands in it once, at its slot.
+type timers []*problem
 
 func (t timers) Len() int           { return len(t) }
-func (t timers) Less(i, j int) bool { return t[i].at.Before(t[j].at) }
-func (t timers) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
+func (t timers) Less(i, j int) bool { return t[i].due.Before(t[j].due) }
+func (t timers) Swap(i, j int) {
+	t[i], t[j] = t[j], t[i]
+	t[i].slot, t[j].slot = i+1, j+1
+}
 
 // Push and Pop are heap.Interface's.
-func (t *timers) Push(x any) { *t = append(*t, x.(timer)) }
+func (t *timers) Push(x any) {
+	p := x.(*problem)
+	*t = append(*t, p)
+	p.slot = len(*t)
+}
 
 // Pop removes the last entry.
 func (t *timers) Pop() any {
 	old := *t
 	n := len(old) - 1
 	last := old[n]
-	old[n] = timer{}
+	old[n] = nil
+	last.slot = 0
 	*t = old[:n]
 	return last
 }
 
-// schedule makes sure that the heap has an entry no later than the problem's
-// next transition. Repeats move transitions later without touching the heap:
-// the entry fires early, finds nothing due, and is set anew.
-func (e *Engine) schedule(now time.Time, p *problem) {
+// schedule makes sure that the heap has the problem at a time no later than
+// its next transition. Repeats move transitions later without touching the
+// heap: the timer fires early, finds nothing due, and is set anew.
+func (e *Engine) schedule(p *problem) {
 	next := p.next()
-	if next.IsZero() {
-		p.due = time.Time{}
-		return
+	switch {
+	case next.IsZero():
+		e.unschedule(p)
+	case p.slot == 0:
+		p.due = next
+		heap.Push(&e.timers, p)
+	case next.Before(p.due):
+		p.due = next
+		heap.Fix(&e.timers, p.slot-1)
 	}
-	if next.Before(now) {
-		next = now
+}
+
+// unschedule takes a problem out of the heap.
+func (e *Engine) unschedule(p *problem) {
+	if p.slot > 0 {
+		heap.Remove(&e.timers, p.slot-1)
 	}
-	if !p.due.IsZero() && !next.Before(p.due) {
-		return
-	}
-	p.due = next
-	heap.Push(&e.timers, timer{at: next, p: p})
 }
 
 // next is when the problem's next transition by time is due; zero: never.
@@ -118,11 +125,8 @@ func (r repeat) current() bool { return r.d.unsaved.Equal(r.since) }
 // Next is when Tick is due; zero: nothing waits.
 func (e *Engine) Next() time.Time {
 	var at time.Time
-	for len(e.timers) > 0 && !e.timers[0].at.Equal(e.timers[0].p.due) {
-		heap.Pop(&e.timers) // void
-	}
 	if len(e.timers) > 0 {
-		at = e.timers[0].at
+		at = e.timers[0].due
 	}
 	e.dropSaved()
 	if len(e.repeats) > 0 {
@@ -137,14 +141,10 @@ func (e *Engine) Next() time.Time {
 // decisions that run out, and the saving of counters.
 func (e *Engine) Tick(now time.Time) Outcome {
 	var out Outcome
-	for len(e.timers) > 0 && !e.timers[0].at.After(now) {
-		t := heap.Pop(&e.timers).(timer)
-		if !t.at.Equal(t.p.due) {
-			continue
-		}
-		t.p.due = time.Time{}
-		e.expire(now, t.p, &out)
-		e.schedule(now, t.p)
+	for len(e.timers) > 0 && !e.timers[0].due.After(now) {
+		p := heap.Pop(&e.timers).(*problem)
+		e.expire(now, p, &out)
+		e.schedule(p)
 	}
 	e.flush(now, &out)
 	return out
@@ -153,10 +153,15 @@ func (e *Engine) Tick(now time.Time) Outcome {
 // expire makes every transition of one problem that is due.
 func (e *Engine) expire(now time.Time, p *problem, out *Outcome) {
 	reached := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
+	set := p.dev.openSet
 	if p.Pending != nil && reached(p.heldFrom.Add(p.rule.Hold)) {
 		o := p.Pending
-		e.supersede(now, p, out)
-		e.open(now, o.At, p, e.opts.Rules.Match(o.Key), o, out)
+		if m := e.opts.Rules.Match(o.Key); m.Ignored {
+			e.release(p, out)
+		} else {
+			e.supersede(now, p, out)
+			e.open(now, o.At, p, m, o, out)
+		}
 	}
 	if p.open() {
 		if reached(p.quietAt()) {
@@ -164,7 +169,7 @@ func (e *Engine) expire(now time.Time, p *problem, out *Outcome) {
 		} else if reached(p.confirmAt()) {
 			p.confirm()
 			out.Changes = append(out.Changes, p.change(Changed, now))
-			e.touch(now, p.dev, out)
+			e.moved(now, p, out)
 		}
 	}
 	if p.Diagnosis.Status == Cleared && reached(p.hideAt()) {
@@ -172,6 +177,9 @@ func (e *Engine) expire(now time.Time, p *problem, out *Outcome) {
 		e.touch(now, p.dev, out)
 	}
 	e.expireDecisions(now, p, out)
+	if p.dev.openSet != set {
+		e.reconsider(now, p.dev, out)
+	}
 }
 
 // flush hands out the devices whose counters moved RepeatEvery ago or more.

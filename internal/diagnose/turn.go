@@ -139,7 +139,7 @@ func (t *turn) assemble() (Publication, error) {
 	}
 	pub := Publication{Seq: l.seq, Removed: t.batch.Removed, Snapshots: t.last}
 	for _, id := range t.order {
-		if rec, ok := l.opts.Engine.Record(id); ok {
+		if rec, ok := l.opts.Engine.save(id); ok {
 			t.batch.Devices = append(t.batch.Devices, rec)
 		}
 		if _, shown := t.shown[id]; !shown {

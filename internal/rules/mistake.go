@@ -76,6 +76,10 @@ func (c *collector) err() error {
 // maxMisspelt is the longest word for which a near one is looked for.
 const maxMisspelt = 64
 
+// maxHints is how many mistakes get a near word where thousands of names would
+// have to be compared with thousands.
+const maxHints = 100
+
 // hint is what would be right in place of word: the nearest of known, or, when
 // none is near, the whole list as long as a person would read it.
 func hint(word string, known []string) string {

@@ -19,7 +19,10 @@ type pack struct {
 	version int
 	family  diagnose.Family
 	// span is the vendor's range of this family; zero when there is none.
-	span    codes
+	span codes
+	// beyond are codes outside every range that are of this family, even where
+	// another pack's rule has them.
+	beyond  []codes
 	aliases []alias
 	waits   []wait
 	rules   []*ruleDef
@@ -117,6 +120,7 @@ func readPack(file string, data []byte, want string, site bool, c *collector) *p
 		field{"version", true, d.count(&p.version, 1, 1_000_000)},
 		field{"family", true, oneOf(d, &p.family, "family", families())},
 		field{"range", false, d.bounds(&p.span)},
+		field{"beyond", false, d.beyond(&p.beyond)},
 		field{"aliases", false, d.aliases(&p.aliases)},
 		field{"defaults", false, d.defaults(&common)},
 		field{"steps", false, d.waits(&p.waits)},
@@ -240,6 +244,15 @@ func (d *decoder) bounds(dst *codes) func(*yaml.Node) {
 		}
 		*dst = codes{ends[0], ends[1], d.at(n)}
 	}
+}
+
+// beyond reads a list of single codes.
+func (d *decoder) beyond(dst *[]codes) func(*yaml.Node) {
+	return d.list(func(n *yaml.Node) {
+		if v, ok := d.code(n); ok {
+			*dst = append(*dst, codes{v, v, d.at(n)})
+		}
+	})
 }
 
 func (d *decoder) aliases(dst *[]alias) func(*yaml.Node) {

@@ -2,7 +2,6 @@ package rules
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"fieldmedic/internal/diagnose"
@@ -252,14 +251,16 @@ func bare(ids []ident) []string {
 
 // squeeze makes names comparable: upper case, letters and digits only. Senders
 // spell the vendor's words in many ways.
-func squeeze(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z':
-			return r - 'a' + 'A'
-		case r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
-			return r
+func squeeze(s string) string { return string(appendSqueezed(nil, s)) }
+
+func appendSqueezed(b []byte, s string) []byte {
+	for i := range len(s) {
+		switch ch := s[i]; {
+		case ch >= 'a' && ch <= 'z':
+			b = append(b, ch-'a'+'A')
+		case ch >= 'A' && ch <= 'Z', ch >= '0' && ch <= '9':
+			b = append(b, ch)
 		}
-		return -1
-	}, s)
+	}
+	return b
 }

@@ -13,7 +13,7 @@ import (
 
 // statements are the writer's, prepared once.
 type statements struct {
-	log, device, problem, dropDevice, dropProblems, sitewide, dropSitewide, cursor *sql.Stmt
+	log, device, problem, dropDevice, dropProblems, dropProblem, sitewide, dropSitewide, cursor *sql.Stmt
 }
 
 func (st *statements) prepare(ctx context.Context, db *sql.DB) error {
@@ -26,6 +26,7 @@ func (st *statements) prepare(ctx context.Context, db *sql.DB) error {
 		{&st.problem, "INSERT INTO problem (device, condition, body, crc) VALUES (?,?,?,?) ON CONFLICT (device, condition) DO UPDATE SET body = excluded.body, crc = excluded.crc"},
 		{&st.dropDevice, "DELETE FROM device WHERE id = ?"},
 		{&st.dropProblems, "DELETE FROM problem WHERE device = ?"},
+		{&st.dropProblem, "DELETE FROM problem WHERE device = ? AND condition = ?"},
 		{&st.sitewide, "INSERT INTO sitewide (condition, body) VALUES (?,?) ON CONFLICT (condition) DO UPDATE SET body = excluded.body"},
 		{&st.dropSitewide, "DELETE FROM sitewide WHERE condition = ?"},
 		{&st.cursor, "UPDATE meta SET value = ? WHERE key = 'cursor'"},
@@ -41,7 +42,7 @@ func (st *statements) prepare(ctx context.Context, db *sql.DB) error {
 
 func (st *statements) close() {
 	for _, stmt := range []*sql.Stmt{
-		st.log, st.device, st.problem, st.dropDevice, st.dropProblems, st.sitewide, st.dropSitewide, st.cursor,
+		st.log, st.device, st.problem, st.dropDevice, st.dropProblems, st.dropProblem, st.sitewide, st.dropSitewide, st.cursor,
 	} {
 		if stmt != nil {
 			_ = stmt.Close() // the pool is closed next, which reports what matters
@@ -132,6 +133,9 @@ func (w *writer) devices(devices []diagnose.DeviceRecord) {
 		d := &devices[i]
 		body := w.encode(d)
 		w.exec(w.st.device, d.ID, body, checksum(body))
+		for _, condition := range d.Gone {
+			w.exec(w.st.dropProblem, d.ID, condition)
+		}
 		for j := range d.Problems {
 			p := &d.Problems[j]
 			body := w.encode(p)

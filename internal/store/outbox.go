@@ -24,7 +24,10 @@ type tail struct {
 func (t *tail) add(entries []diagnose.LogEntry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.entries = append(t.entries, entries...)
+	for _, e := range entries {
+		e.At = time.UnixMilli(e.At.UnixMilli()) // as the file has it
+		t.entries = append(t.entries, e)
+	}
 	if over := len(t.entries) - tailSize; over > 0 {
 		t.entries = slices.Clone(t.entries[over:])
 	}
@@ -52,29 +55,37 @@ func (s *Store) After(ctx context.Context, seq int64, limit int) ([]diagnose.Log
 	if entries, ok := s.tail.after(seq, limit); ok {
 		return entries, nil
 	}
-	return s.entries(ctx, "WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
+	for {
+		entries, last, err := s.entries(ctx, "WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
+		if err != nil || len(entries) > 0 || last == 0 {
+			return entries, err
+		}
+		seq = last // all of these are damaged: look behind them
+	}
 }
 
 // History returns up to limit of a device's newest entries, oldest first.
 func (s *Store) History(ctx context.Context, device string, limit int) ([]diagnose.LogEntry, error) {
-	entries, err := s.entries(ctx, "WHERE device = ? ORDER BY seq DESC LIMIT ?", device, limit)
+	entries, _, err := s.entries(ctx, "WHERE device = ? ORDER BY seq DESC LIMIT ?", device, limit)
 	slices.Reverse(entries)
 	return entries, err
 }
 
-func (s *Store) entries(ctx context.Context, where string, args ...any) ([]diagnose.LogEntry, error) {
+// entries reads rows of the log, and tells the number of the last one, good or
+// damaged; 0 when there was none.
+func (s *Store) entries(ctx context.Context, where string, args ...any) (entries []diagnose.LogEntry, seq int64, err error) {
 	rows, err := s.read.QueryContext(ctx, "SELECT seq, at, device, condition, type, event_id, body, crc FROM log "+where, args...)
 	if err != nil {
-		return nil, fmt.Errorf("read the log: %w", err)
+		return nil, 0, fmt.Errorf("read the log: %w", err)
 	}
 	defer func() { _ = rows.Close() }() // rows.Err below reports
-	var entries []diagnose.LogEntry
 	for rows.Next() {
 		var e diagnose.LogEntry
 		var at, crc int64
 		if err := rows.Scan(&e.Seq, &at, &e.Device, &e.Condition, &e.Type, &e.EventID, &e.Body, &crc); err != nil {
-			return nil, fmt.Errorf("read a row of the log: %w", err)
+			return nil, 0, fmt.Errorf("read a row of the log: %w", err)
 		}
+		seq = e.Seq
 		if checksum(e.Body) != crc {
 			s.opts.Log.Error("a row of the log is damaged and left out", "seq", e.Seq, "err", errDamaged)
 			continue
@@ -83,9 +94,9 @@ func (s *Store) entries(ctx context.Context, where string, args ...any) ([]diagn
 		entries = append(entries, e)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read the log: %w", err)
+		return nil, 0, fmt.Errorf("read the log: %w", err)
 	}
-	return entries, nil
+	return entries, seq, nil
 }
 
 // Cursor is the sequence number up to which every event was published.

@@ -67,7 +67,7 @@ type Store struct {
 	// for commits, nor commits for them.
 	upkeep *sql.DB
 	stmts  statements
-	epoch  string
+	epoch  uuid.UUID
 	born   time.Time
 
 	// cursor is the highest sequence number that every event up to was
@@ -188,7 +188,11 @@ func (s *Store) load(ctx context.Context) error {
 	}
 	s.cursor.Store(cursor)
 	s.saved.Store(cursor)
-	if err := s.write.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'epoch'").Scan(&s.epoch); err != nil {
+	var epoch string
+	if err := s.write.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'epoch'").Scan(&epoch); err != nil {
+		return fmt.Errorf("read the store's epoch: %w", err)
+	}
+	if s.epoch, err = uuid.Parse(epoch); err != nil {
 		return fmt.Errorf("read the store's epoch: %w", err)
 	}
 	var last sql.NullInt64
@@ -213,11 +217,11 @@ func (s *Store) metaInt(ctx context.Context, key string) (int64, error) {
 }
 
 // Epoch is the store's uuid: a new store is a new epoch of sequence numbers.
-func (s *Store) Epoch() string { return s.epoch }
+func (s *Store) Epoch() string { return s.epoch.String() }
 
 // EventID is the id of the event with this sequence number: the same for ever.
 func (s *Store) EventID(seq int64) string {
-	return uuid.NewSHA1(uuid.MustParse(s.epoch), strconv.AppendInt(nil, seq, 10)).String()
+	return uuid.NewSHA1(s.epoch, strconv.AppendInt(nil, seq, 10)).String()
 }
 
 // Close saves the cursor, and lets file and directory go.

@@ -56,6 +56,9 @@ func (s *Store) settle(ctx context.Context) error {
 // of the oldest while the file is larger than it may be. What is not published
 // yet is never let go here.
 func (s *Store) Trim(ctx context.Context, now time.Time) error {
+	if err := s.saveCursor(ctx); err != nil {
+		return err
+	}
 	cutoff := now.Add(-s.opts.Retention).UnixMilli()
 	for {
 		n, err := s.deleteOldest(ctx, "at < ?", cutoff)
@@ -84,7 +87,10 @@ func (s *Store) Trim(ctx context.Context, now time.Time) error {
 func (s *Store) deleteOldest(ctx context.Context, where string, args ...any) (int64, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	args = append(args, s.cursor.Load(), trimRows)
+	// The cursor in the file, not the one in memory: were the newest rows gone
+	// and the cursor behind them, a crash would make their numbers be given
+	// again, to other events with the same ids.
+	args = append(args, s.saved.Load(), trimRows)
 	res, err := s.write.ExecContext(ctx,
 		"DELETE FROM log WHERE seq IN (SELECT seq FROM log WHERE "+where+" AND seq <= ? ORDER BY seq LIMIT ?)", args...)
 	if err != nil {

@@ -1,0 +1,302 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"fieldmedic/internal/diagnose"
+	"fieldmedic/internal/mqtt"
+	"fieldmedic/internal/store"
+	"fieldmedic/internal/web"
+)
+
+// agent is the whole program on one page: what is made from a setup, and how
+// its parts are joined. A message goes inbound -> loop -> store -> publisher.
+type agent struct {
+	log      *slog.Logger
+	started  time.Time
+	now      atomic.Pointer[setup]
+	store    *store.Store
+	metrics  *metrics
+	refusals *refusals
+	loop     *diagnose.Loop
+	engine   *diagnose.Engine
+	broker   *mqtt.Broker
+	inbound  *mqtt.Inbound
+	outbound *mqtt.Publisher
+	web      *web.Server
+	// listeners of the broker, of page and API, and the command line's socket.
+	brokerListeners []net.Listener
+	listeners       []net.Listener
+	socket          net.Listener
+	problem   atomic.Pointer[string]
+}
+
+// setup is the configuration and rules that are in force.
+func (a *agent) setup() *setup { return a.now.Load() }
+
+func (a *agent) words() diagnose.Words { return a.setup().set }
+
+// newAgent opens everything that can fail, and starts nothing. What it opened
+// is closed again when it fails.
+func newAgent(ctx context.Context, s setup, log *slog.Logger) (*agent, error) {
+	a := &agent{
+		log: log, started: time.Now(), metrics: newMetrics(),
+		refusals: &refusals{log: log, samples: make(map[diagnose.Refusal][]diagnose.RefusedInput)},
+	}
+	a.now.Store(&s)
+	a.note("")
+	for _, step := range []func(context.Context, *Config) error{a.openStore, a.openListeners, a.openMQTT, a.openBroker, a.openWeb} {
+		if err := step(ctx, s.cfg); err != nil {
+			return nil, errors.Join(err, a.close())
+		}
+	}
+	return a, nil
+}
+
+func (a *agent) openStore(ctx context.Context, cfg *Config) error {
+	var err error
+	a.store, err = store.Open(ctx, store.Options{
+		Dir: cfg.State.Dir, Retention: cfg.Store.Retention, MaxSize: int64(cfg.Store.MaxSize), Log: a.log,
+	})
+	if err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	a.engine = diagnose.NewEngine(diagnose.Options{
+		Gateway: cfg.Gateway, Rules: a.setup().set, NewID: func(time.Time) string { return newID() },
+	})
+	a.loop = diagnose.NewLoop(diagnose.LoopOptions{
+		Engine: a.engine, Journal: a.store, Words: a.words(),
+		Publish: func(p diagnose.Publication) {
+			a.metrics.open.update(p)
+			a.outbound.Publish(p)
+		},
+		Refused: func(in diagnose.RefusedInput) {
+			a.metrics.refused.WithLabelValues(string(in.Reason)).Inc()
+			a.refusals.add(in)
+		},
+		Turned: func(t diagnose.Turn) {
+			if t.Commit > 0 {
+				a.metrics.commit.Observe(t.Commit.Seconds())
+			}
+		},
+		EventID: a.store.EventID, Epoch: a.store.Epoch(), Seq: a.store.Seq(), Now: time.Now,
+	})
+	return nil
+}
+
+// newID makes the id of an occurrence: a UUIDv7 (RFC 9562, 5.7).
+func newID() string {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return uuid.NewString() // no randomness for v7: v4 reads it elsewhere
+	}
+	return id.String()
+}
+
+// openListeners takes the ports, so that a port that is taken is told before
+// anything is started.
+func (a *agent) openListeners(_ context.Context, cfg *Config) error {
+	var err error
+	if cfg.MQTT.Broker == mqtt.Embedded {
+		if a.brokerListeners, err = mqtt.Listen(cfg.MQTT.Listen); err != nil {
+			return taken("mqtt.listen", cfg.MQTT.Listen, err)
+		}
+	}
+	if cfg.Web.Listen != "" {
+		if a.listeners, err = mqtt.Listen(cfg.Web.Listen); err != nil {
+			return taken("web.listen", cfg.Web.Listen, err)
+		}
+	}
+	a.socket, err = openSocket(socketPath(cfg))
+	return err
+}
+
+func (a *agent) openBroker(_ context.Context, cfg *Config) error {
+	if a.brokerListeners == nil {
+		return nil
+	}
+	secret, err := readSecret(cfg.MQTT.PasswordFile)
+	if err != nil {
+		return err
+	}
+	a.broker, err = mqtt.StartBroker(mqtt.BrokerOptions{
+		Listeners: a.brokerListeners, Username: cfg.MQTT.Username, Password: secret,
+		Skipped: a.inbound.TooLarge, Log: a.log,
+	})
+	return err
+}
+
+func (a *agent) openMQTT(ctx context.Context, cfg *Config) error {
+	server, err := a.server(cfg)
+	if err != nil {
+		return err
+	}
+	sources, err := cfg.sources()
+	if err != nil {
+		return err
+	}
+	remembered, err := a.store.Subscriptions(ctx)
+	if err != nil {
+		return err
+	}
+	a.outbound = mqtt.NewPublisher(mqtt.PublisherOptions{
+		Server: server, ClientID: cfg.MQTT.ClientID, Base: cfg.MQTT.BaseTopic, Gateway: cfg.Gateway,
+		Epoch: a.store.Epoch(), Outbox: a.store, Snapshots: a.store.EachSnapshot, Words: a.words,
+		Published: a.published, Log: a.log,
+	})
+	a.inbound = mqtt.NewInbound(mqtt.InboundOptions{
+		Server: server, ClientID: cfg.MQTT.ClientID, Base: cfg.MQTT.BaseTopic, Gateway: cfg.Gateway,
+		Requests: verbs(cfg.MQTT.Requests), Sources: sources,
+		Deliver: a.deliver, Respond: a.outbound.Respond,
+		Dropped:    func(source string) { a.metrics.dropped.WithLabelValues(source).Inc() },
+		Received:   func(source string) { a.metrics.received.WithLabelValues(source).Inc() },
+		Remembered: remembered,
+		Remember:   func(filters []string) error { return a.store.SetSubscriptions(context.WithoutCancel(ctx), filters) },
+		Log:        a.log,
+	})
+	a.metrics.watch(a.store, a.inbound.State, a.outbound.State)
+	return nil
+}
+
+// deliver hands a message to the loop. Codes that no rule knows are counted
+// here: the engine has no counters for others to read.
+func (a *agent) deliver(d diagnose.Delivery) bool {
+	if o := d.Observation; o != nil && o.Says == diagnose.SaysFault {
+		if m := a.setup().set.Match(o.Key); !m.Known {
+			a.metrics.unknown.WithLabelValues(string(m.Family)).Inc()
+		}
+	}
+	return a.loop.Deliver(d)
+}
+
+func (a *agent) published(e diagnose.LogEntry) {
+	a.metrics.published.WithLabelValues(string(e.Type)).Inc()
+	a.metrics.decision.Observe(max(0, time.Since(e.At).Seconds()))
+}
+
+// close lets go of what newAgent opened.
+func (a *agent) close() error {
+	var errs []error
+	for _, l := range slices.Concat(a.brokerListeners, a.listeners, []net.Listener{a.socket}) {
+		if l != nil {
+			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if a.broker != nil {
+		errs = append(errs, a.broker.Close())
+	}
+	if a.store != nil {
+		errs = append(errs, a.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// run serves until ctx ends, a part fails, or a reload asks for a new start;
+// then it answers what to start with. The order of the end is that of the way
+// a message takes: nothing more comes in, what came in is decided and stored,
+// what is stored is published, and then offline is said.
+func (a *agent) run(ctx context.Context, again *reloader) (*setup, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	later, stopLater := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLater()
+	var tail, head errgroup.Group
+	part := func(g *errgroup.Group, ctx context.Context, name string, run func(context.Context) error) {
+		g.Go(func() error {
+			defer stop() // the end of one part is the end of all
+			if err := run(ctx); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	part(&tail, later, "store", a.store.Run)
+	part(&tail, later, "page", func(ctx context.Context) error { return a.web.Serve(ctx, a.listeners, a.socket) })
+	part(&tail, later, "publishing", a.outbound.Run)
+	part(&head, ctx, "loop", a.loop.Run)
+	if err := a.restore(ctx); err != nil {
+		stop()
+		stopLater()
+		return nil, errors.Join(err, head.Wait(), tail.Wait(), a.close())
+	}
+	part(&head, ctx, "inbound", a.inbound.Run)
+	part(&head, ctx, "systemd", a.notify)
+	next, err := again.watch(ctx, a)
+	stop()
+	err = errors.Join(err, head.Wait())
+	stopLater()
+	return next, errors.Join(err, tail.Wait(), a.close())
+}
+
+// restore gives the engine what the store kept, before anything comes in.
+func (a *agent) restore(ctx context.Context) error {
+	kept, err := a.store.Restore(ctx)
+	if err != nil {
+		return fmt.Errorf("read the store: %w", err)
+	}
+	err = a.loop.Do(ctx, func(now time.Time, e *diagnose.Engine) diagnose.Outcome {
+		return e.Restore(now, kept)
+	})
+	if err != nil {
+		return fmt.Errorf("restore what the store kept: %w", err)
+	}
+	return a.takeInventory(ctx)
+}
+
+// takeInventory makes the engine know the devices and sources that are
+// configured.
+func (a *agent) takeInventory(ctx context.Context) error {
+	cfg := a.setup().cfg
+	err := a.loop.Do(ctx, func(now time.Time, e *diagnose.Engine) diagnose.Outcome {
+		e.Sources(sourceNames(cfg))
+		return e.Inventory(now, inventory(cfg))
+	})
+	if err != nil {
+		return fmt.Errorf("take over the inventory: %w", err)
+	}
+	return nil
+}
+
+// swap takes over a setup while running; see swappable.
+func (a *agent) swap(ctx context.Context, next setup) error {
+	sources, err := next.cfg.sources()
+	if err != nil {
+		return err
+	}
+	a.now.Store(&next)
+	if err := a.loop.SetRules(ctx, next.set, next.set); err != nil {
+		return fmt.Errorf("swap the rules: %w", err)
+	}
+	if err := a.takeInventory(ctx); err != nil {
+		return err
+	}
+	a.inbound.SetSources(sources, verbs(next.cfg.MQTT.Requests))
+	return nil
+}
+
+// decide carries out a request from page or command line.
+func (a *agent) decide(ctx context.Context, r diagnose.Request) diagnose.Response {
+	answer := make(chan diagnose.Response, 1)
+	taken := a.loop.Deliver(diagnose.Delivery{Request: &r, Respond: func(resp diagnose.Response) { answer <- resp }})
+	if !taken {
+		return diagnose.Response{Transaction: r.Transaction, Error: "the agent is busy, nothing was done (try again)"}
+	}
+	select {
+	case resp := <-answer:
+		return resp
+	case <-ctx.Done():
+		return diagnose.Response{Transaction: r.Transaction, Error: "no answer in time; it may have been done"}
+	}
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/spf13/pflag"
+	"github.com/spf13/viper"
+)
+
+// This is the only file that knows viper. It joins the four places a value may
+// come from; what the values are and whether they hold is said in the files
+// beside it (keys, yaml, check).
+
+// Config is everything an operator may set (contract section 2). It is made
+// once, checked as a whole, and never written to again; a reload makes another.
+type Config struct {
+	Gateway   string         `mapstructure:"gateway"`
+	Languages []string       `mapstructure:"languages"`
+	State     StateConfig    `mapstructure:"state"`
+	MQTT      MQTTConfig     `mapstructure:"mqtt"`
+	Sources   []SourceConfig `mapstructure:"sources"`
+	Rules     RulesConfig    `mapstructure:"rules"`
+	Site      SiteConfig     `mapstructure:"site"`
+	Checks    ChecksConfig   `mapstructure:"checks"`
+	Store     StoreConfig    `mapstructure:"store"`
+	Web       WebConfig      `mapstructure:"web"`
+	Log       LogConfig      `mapstructure:"log"`
+}
+
+// StateConfig says where the state is kept.
+type StateConfig struct {
+	Dir string `mapstructure:"dir"`
+}
+
+// MQTTConfig is the broker and what is said to it.
+type MQTTConfig struct {
+	Broker       string   `mapstructure:"broker"`
+	Listen       string   `mapstructure:"listen"`
+	ClientID     string   `mapstructure:"client_id"`
+	Username     string   `mapstructure:"username"`
+	PasswordFile string   `mapstructure:"password_file"`
+	CAFile       string   `mapstructure:"ca_file"`
+	CertFile     string   `mapstructure:"cert_file"`
+	KeyFile      string   `mapstructure:"key_file"`
+	BaseTopic    string   `mapstructure:"base_topic"`
+	Requests     []string `mapstructure:"requests"`
+}
+
+// SourceConfig is one thing to subscribe to and how to read it.
+type SourceConfig struct {
+	Name        string        `mapstructure:"name"`
+	Topic       string        `mapstructure:"topic"`
+	Format      string        `mapstructure:"format"`
+	ExpectEvery time.Duration `mapstructure:"expect_every"`
+}
+
+// RulesConfig is the operator's own rules.
+type RulesConfig struct {
+	Dir string `mapstructure:"dir"`
+}
+
+// SiteConfig is what is so here by design.
+type SiteConfig struct {
+	Internet          bool           `mapstructure:"internet"`
+	Resolvers         []string       `mapstructure:"resolvers"`
+	ReferenceResolver string         `mapstructure:"reference_resolver"`
+	CloudHosts        []string       `mapstructure:"cloud_hosts"`
+	Devices           []DeviceConfig `mapstructure:"devices"`
+}
+
+// DeviceConfig is one device of the inventory.
+type DeviceConfig struct {
+	ID      string `mapstructure:"id"`
+	Name    string `mapstructure:"name"`
+	Address string `mapstructure:"address"`
+	MAC     string `mapstructure:"mac"`
+	Model   string `mapstructure:"model"`
+}
+
+// ChecksConfig bounds the active checks.
+type ChecksConfig struct {
+	Enabled   bool          `mapstructure:"enabled"`
+	Timeout   time.Duration `mapstructure:"timeout"`
+	PerMinute int           `mapstructure:"per_minute"`
+}
+
+// StoreConfig bounds the history.
+type StoreConfig struct {
+	Retention time.Duration `mapstructure:"retention"`
+	MaxSize   Size          `mapstructure:"max_size"`
+}
+
+// WebConfig is the page and its API.
+type WebConfig struct {
+	Listen      string `mapstructure:"listen"`
+	TokenFile   string `mapstructure:"token_file"`
+	CertFile    string `mapstructure:"cert_file"`
+	KeyFile     string `mapstructure:"key_file"`
+	Insecure    bool   `mapstructure:"insecure"`
+	SocketGroup string `mapstructure:"socket_group"`
+}
+
+// LogConfig says what is logged and how.
+type LogConfig struct {
+	Level  string `mapstructure:"level"`
+	Format string `mapstructure:"format"`
+}
+
+// defaults are those of configs/fieldmedic.yaml, which a test holds equal.
+func defaults() map[string]any {
+	return map[string]any{
+		"gateway": "", "languages": []string{"en"},
+		"state.dir":   "",
+		"mqtt.broker": "embedded", "mqtt.listen": "127.0.0.1:1883", "mqtt.client_id": "", "mqtt.username": "",
+		"mqtt.password_file": "", "mqtt.ca_file": "", "mqtt.cert_file": "", "mqtt.key_file": "",
+		"mqtt.base_topic": "diagnostics", "mqtt.requests": []string{"recheck"},
+		"sources": []any{map[string]any{
+			"name": "status", "topic": "devices/{device}/status", "format": "dna", "expect_every": "0s",
+		}},
+		"rules.dir": "", "site.internet": true, "site.resolvers": []string{}, "site.reference_resolver": "",
+		"site.cloud_hosts": []string{}, "site.devices": []any{},
+		"checks.enabled": true, "checks.timeout": "3s", "checks.per_minute": 60,
+		"store.retention": "720h", "store.max_size": "64MiB",
+		"web.listen": "127.0.0.1:8420", "web.token_file": "", "web.cert_file": "", "web.key_file": "",
+		"web.insecure": false, "web.socket_group": "",
+		"log.level": "info", "log.format": "auto",
+	}
+}
+
+// envPrefix begins the name of every variable.
+const envPrefix = "FIELDMEDIC_"
+
+// envName is the variable of a key.
+func envName(key string) string {
+	return envPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(key))
+}
+
+// flagName is the flag of a key.
+func flagName(key string) string { return strings.NewReplacer(".", "-", "_", "-").Replace(key) }
+
+// addConfigFlags adds a flag for the file, and one for each key.
+func addConfigFlags(flags *pflag.FlagSet) {
+	flags.StringP("config", "c", "", "configuration `file` (default "+defaultConfigFile+", if it is there)")
+	for _, k := range configKeys() {
+		flags.String(flagName(k.name), "", "sets "+k.name+" ("+k.kind.String()+")")
+	}
+}
+
+// loadConfig reads file, environment and flags into a Config. The error is
+// configMistakes, with everything that is wrong.
+func loadConfig(flags *pflag.FlagSet) (*Config, error) {
+	var found collector
+	file, content := readConfigFile(flags, &found)
+	tree := readYAML(file, content, &found)
+	v := viper.New()
+	for key, value := range defaults() {
+		v.SetDefault(key, value)
+	}
+	if err := v.MergeConfigMap(tree.values); err != nil {
+		return nil, fmt.Errorf("take over %s: %w", file, err)
+	}
+	v.AllowEmptyEnv(true)
+	origin := origins{tree: tree, named: map[string]string{}}
+	for _, k := range configKeys() {
+		if err := v.BindEnv(k.name, envName(k.name)); err != nil {
+			return nil, fmt.Errorf("bind %s: %w", envName(k.name), err)
+		}
+		if text, ok := os.LookupEnv(envName(k.name)); ok {
+			found.fromText(envName(k.name), k, text)
+			origin.named[k.name] = envName(k.name)
+		}
+		flag := flags.Lookup(flagName(k.name))
+		if flag == nil || !flag.Changed {
+			continue
+		}
+		found.fromText("--"+flag.Name, k, flag.Value.String())
+		origin.named[k.name] = "--" + flag.Name
+		if err := v.BindPFlag(k.name, flag); err != nil {
+			return nil, fmt.Errorf("bind --%s: %w", flag.Name, err)
+		}
+	}
+	if found.structural() {
+		return nil, found.err()
+	}
+	cfg := new(Config)
+	hooks := mapstructure.ComposeDecodeHookFunc(listFromText, sizeFromText, mapstructure.StringToTimeDurationHookFunc())
+	if err := v.UnmarshalExact(cfg, viper.DecodeHook(hooks)); err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	cfg.complete()
+	cfg.check(&checker{found: &found, origins: origin})
+	return cfg, found.err()
+}

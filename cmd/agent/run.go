@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"fieldmedic/internal/rules"
+)
+
+func newRun() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the service",
+		Long: `Run the service: listen to the devices, diagnose, publish.
+
+Without a configuration file it serves a broker on 127.0.0.1:1883, diagnoses what is
+published there on devices/<id>/status, and serves page and API on 127.0.0.1:8420.
+SIGHUP loads configuration and rules anew; SIGTERM ends it.`,
+		Example: `  fieldmedic run
+  fieldmedic run --config /etc/fieldmedic/fieldmedic.yaml
+  fieldmedic run --mqtt-broker mqtt://192.168.1.10:1883 --log-level debug`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runService(cmd.Context(), cmd.Flags(), cmd.ErrOrStderr())
+		},
+	}
+	addConfigFlags(cmd.Flags())
+	return cmd
+}
+
+// setup is one configuration with its rules: what a start, and a reload, is
+// made from.
+type setup struct {
+	cfg *Config
+	set *rules.Set
+}
+
+// loadSetup reads configuration and rules. Whatever is wrong with either is in
+// the error, all of it.
+func loadSetup(flags *pflag.FlagSet) (setup, error) {
+	cfg, err := loadConfig(flags)
+	if err != nil {
+		return setup{}, usage(err)
+	}
+	set, err := rules.Load(rules.Options{Languages: cfg.Languages, Dir: cfg.Rules.Dir})
+	if err != nil {
+		return setup{}, usage(err)
+	}
+	return setup{cfg, set}, nil
+}
+
+// runService runs until ctx ends, through reloads.
+func runService(ctx context.Context, flags *pflag.FlagSet, stderr io.Writer) error {
+	now, err := loadSetup(flags)
+	if err != nil {
+		return err
+	}
+	level := new(slog.LevelVar)
+	log := newLog(stderr, now.cfg.Log, level)
+	for _, name := range strangeVariables(os.Environ()) {
+		log.Warn("an environment variable sets nothing", "variable", name)
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	again := reloader{flags: flags, log: log, level: level, asked: hup}
+	for {
+		next, err := serveSetup(ctx, now, &again)
+		switch {
+		case err == nil && next == nil:
+			return nil
+		case err == nil:
+			again.before, now = &now, *next
+		case again.before != nil && errors.As(err, new(*startError)):
+			log.Error("the new configuration cannot be started, the old one goes on", "err", err)
+			again.problem = err.Error()
+			now, again.before = *again.before, nil
+		default:
+			return &exitError{exitFailed, err}
+		}
+	}
+}
+
+// serveSetup runs one setup. It answers the next one, when a reload changed
+// what cannot be changed in a running agent, or nil at the end.
+func serveSetup(ctx context.Context, now setup, again *reloader) (*setup, error) {
+	a, err := newAgent(ctx, now, again.log)
+	if err != nil {
+		return nil, &startError{err}
+	}
+	a.note(again.problem)
+	return a.run(ctx, again)
+}
+
+// startError says that nothing was started.
+type startError struct{ err error }
+
+func (e *startError) Error() string { return e.err.Error() }
+func (e *startError) Unwrap() error { return e.err }
+
+func newLog(w io.Writer, cfg LogConfig, level *slog.LevelVar) *slog.Logger {
+	setLevel(level, cfg.Level)
+	opts := &slog.HandlerOptions{Level: level}
+	text := cfg.Format == "text"
+	if file, ok := w.(*os.File); ok && cfg.Format == "auto" {
+		text = term.IsTerminal(int(file.Fd()))
+	}
+	if text {
+		return slog.New(slog.NewTextHandler(w, opts))
+	}
+	return slog.New(slog.NewJSONHandler(w, opts))
+}
+
+func setLevel(level *slog.LevelVar, name string) {
+	var l slog.Level
+	if l.UnmarshalText([]byte(name)) == nil { // it was checked
+		level.Set(l)
+	}
+}
+
+func newVersion() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "fieldmedic", versionText())
+			return err
+		},
+	}
+}

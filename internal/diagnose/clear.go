@@ -1,0 +1,101 @@
+package diagnose
+
+import "time"
+
+// This file is how a condition ends, and what of a change is an event.
+
+// disprove ends what a success, or an "online", proves to be over.
+func (e *Engine) disprove(now time.Time, d *device, says Saying, out *Outcome) {
+	for _, p := range d.problems {
+		c := &p.rule.Clear
+		if says == SaysSuccess && !c.OnSuccess || says == SaysOnline && !c.OnOnline {
+			continue
+		}
+		switch {
+		case p.Pending != nil:
+			e.release(p, out)
+		case !p.open():
+		case p.Diagnosis.Flapping != nil:
+			e.pause(now, p, out)
+		default:
+			p.Diagnosis.LastOK = Stamp{now}
+			p.Faulty = false
+			e.close(now, p, BySignal, out)
+		}
+	}
+}
+
+// pause notes a success of a flapping condition, which does not end it.
+func (e *Engine) pause(now time.Time, p *problem, out *Outcome) {
+	p.Diagnosis.LastOK = Stamp{now}
+	if p.Faulty {
+		p.Faulty = false
+		p.flip()
+		e.schedule(p)
+	}
+	if p.Diagnosis.Stale {
+		p.Diagnosis.Stale = false
+		e.moved(now, p, out)
+		return
+	}
+	e.count(now, p)
+}
+
+// close ends an occurrence. What other conditions of the device make of it is
+// reconsidered by the caller, once, when all that ends has ended.
+func (e *Engine) close(now time.Time, p *problem, by ClearedBy, out *Outcome) {
+	p.Diagnosis.Status = Cleared
+	p.Diagnosis.ClearedAt = Stamp{now}
+	p.Diagnosis.ClearedBy = by
+	p.Diagnosis.Stale = false
+	p.asked = nil
+	p.dev.openSet++
+	if p.Diagnosis.Flapping != nil {
+		// The old burst was told: it does not make tomorrow's first report
+		// flap.
+		p.Openings = nil
+	}
+	if p.Told {
+		out.Changes = append(out.Changes, p.change(Cleaned, now))
+	}
+	e.schedule(p)
+	e.moved(now, p, out)
+}
+
+func (p *problem) change(t ChangeType, now time.Time) Change {
+	return Change{Type: t, At: now, Diagnosis: p.Diagnosis}
+}
+
+// face is the part of a diagnosis whose change is an event (contract 4).
+// Stale is not in it: becoming stale by a restart, and the live report that
+// ends it, send none, and there is no other way.
+type face struct {
+	status       Status
+	severity     Severity
+	action       Action
+	causes       string
+	explainedBy  NullString
+	flapping     bool
+	code         int32
+	hasCode      bool
+	acknowledged Decision
+	ignored      Decision
+}
+
+func (p *problem) face() face {
+	d := &p.Diagnosis
+	f := face{
+		status: d.Status, severity: d.Severity, action: d.Action, causes: p.rankedFor.order,
+		explainedBy: d.ExplainedBy, flapping: d.Flapping != nil,
+	}
+	if d.Code != nil {
+		f.code, f.hasCode = *d.Code, true
+	}
+	if d.Acknowledged != nil {
+		f.acknowledged = *d.Acknowledged
+	}
+	if d.Ignored != nil {
+		f.ignored = *d.Ignored
+	}
+	return f
+}

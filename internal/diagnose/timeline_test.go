@@ -1,0 +1,333 @@
+package diagnose
+
+import (
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A timeline is a text, one step a line:
+//
+//	HH:MM:SS  STEP  -> EVENT; EVENT
+//
+// The time may pass 24 hours. Steps:
+//
+//	DEV CODE|ok|lost|online|resting|removed  [retained] [src=S] [msg=M] [ts=±DUR] [model=M]
+//	tick                      time passes; only here may events come by time
+//	restart                   the engine is stored, dropped, and restored
+//	VERB DEV|* COND|*  [until=HH:MM:SS] [scope=site] [note=N]    a request by ann
+//	check COND KIND RESULT    an answer to a check for the open COND
+//	rules -COND|all           the rule set without COND, or the whole one
+//	show DEV                  instead of events: "health action; COND ...; COND ..."
+//	kept DEV                  instead of events: "yes" or "no"
+//
+// An event is "TYPE COND key=value ...", the keys those of attributes below.
+// Each line must bring exactly its events, at exactly its time; "refused X"
+// stands for a refusal, "error X" for a request's, "checks A,B" for checks
+// that were asked for.
+type timeline struct {
+	t    *testing.T
+	e    *Engine
+	opts Options
+	now  time.Time
+	got  []string // of this line
+	last map[string]Diagnosis
+	line string
+}
+
+var day = time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+
+func play(t *testing.T, script string) *Engine {
+	t.Helper()
+	return playWith(t, Options{}, script)
+}
+
+func playWith(t *testing.T, opts Options, script string) *Engine {
+	t.Helper()
+	opts.Gateway, opts.Rules, opts.NewID = "gw", newBook(), counter()
+	tl := &timeline{t: t, opts: opts, e: NewEngine(opts), now: day, last: make(map[string]Diagnosis)}
+	for _, line := range strings.Split(script, "\n") {
+		if line, _, _ = strings.Cut(line, "#"); strings.TrimSpace(line) != "" {
+			tl.step(line)
+		}
+	}
+	return tl.e
+}
+
+func (tl *timeline) step(line string) {
+	tl.t.Helper()
+	tl.line, tl.got = strings.TrimSpace(line), nil
+	left, want, _ := strings.Cut(tl.line, "->")
+	words := strings.Fields(left)
+	at := day.Add(clock(tl.t, words[0]))
+	tl.advance(at, words[1] == "tick")
+	switch words[1] {
+	case "tick":
+	case "show":
+		tl.show(words[2])
+	case "kept":
+		_, ok := tl.e.Record(words[2])
+		tl.got = append(tl.got, map[bool]string{true: "yes", false: "no"}[ok])
+	default:
+		tl.act(at, words[1:])
+	}
+	tl.compare(want)
+}
+
+// advance lets time pass. On a line that is no tick nothing may come of it,
+// save what a tick at the very time of the line itself brings.
+func (tl *timeline) advance(to time.Time, tick bool) {
+	tl.t.Helper()
+	for next := tl.e.Next(); !next.IsZero() && !next.After(to); next = tl.e.Next() {
+		if next.Before(tl.now) {
+			next = tl.now
+		}
+		tl.now = next
+		tl.add(tl.e.Tick(next))
+		if len(tl.got) > 0 && (next.Before(to) || !tick) {
+			tl.t.Fatalf("%s\n  at %s already: %s", tl.line, next.Sub(day), strings.Join(tl.got, "; "))
+		}
+	}
+	tl.now = to
+}
+
+func (tl *timeline) add(out Outcome) {
+	for _, c := range out.Changes {
+		if !c.At.Equal(tl.now) {
+			tl.t.Errorf("%s\n  the change says %s, it is %s", tl.line, c.At, tl.now)
+		}
+		tl.last[c.Diagnosis.Condition] = c.Diagnosis
+		tl.got = append(tl.got, string(c.Type)+" "+c.Diagnosis.Condition+attributes(&c.Diagnosis))
+	}
+	if out.Refused != "" {
+		tl.got = append(tl.got, "refused "+string(out.Refused))
+	}
+	var kinds []string
+	for _, c := range out.Checks {
+		kinds = append(kinds, c.Kind)
+	}
+	if len(kinds) > 0 {
+		tl.got = append(tl.got, "checks "+strings.Join(kinds, ","))
+	}
+}
+
+func (tl *timeline) show(device string) {
+	s, ok := tl.e.Snapshot(device)
+	if !ok {
+		tl.got = append(tl.got, "unknown device")
+		return
+	}
+	health, action := s.Judge()
+	tl.got = append(tl.got, string(health)+" "+string(action))
+	for _, d := range s.Diagnoses {
+		tl.got = append(tl.got, d.Condition+attributes(&d))
+	}
+}
+
+func (tl *timeline) act(now time.Time, w []string) {
+	tl.t.Helper()
+	opt := make(map[string]string)
+	for i, word := range w {
+		if k, v, ok := strings.Cut(word, "="); ok && i > 1 {
+			opt[k] = v
+		}
+	}
+	switch w[0] {
+	case "restart":
+		tl.restart(now)
+	case "rules":
+		rules := newBook()
+		if name, ok := strings.CutPrefix(w[1], "-"); ok {
+			rules = rules.without(name)
+		}
+		tl.add(tl.e.SetRules(now, rules))
+	case "check":
+		tl.add(tl.e.Conclude(now, Evidence{
+			Diagnosis: tl.last[w[1]].ID, Check: w[2], Target: "t", Result: w[3], Verdict: EvidenceVerdict(opt["verdict"]),
+		}))
+	case string(Acknowledge), string(Unacknowledge), string(Ignore), string(Unignore), string(AddNote), string(Resolve), string(Forget):
+		tl.decide(now, w, opt)
+	default:
+		tl.add(tl.e.Observe(now, observation(tl.t, now, w, opt)))
+	}
+}
+
+func (tl *timeline) decide(now time.Time, w []string, opt map[string]string) {
+	r := Request{Verb: Verb(w[0]), By: "ann", Note: opt["note"], Scope: opt["scope"]}
+	if w[1] != "*" {
+		r.Device = &w[1]
+	}
+	if w[2] != "*" {
+		r.Condition = &w[2]
+	}
+	if until := opt["until"]; until != "" {
+		r.Until = Stamp{day.Add(clock(tl.t, until))}
+	}
+	out, err := tl.e.Decide(now, r)
+	tl.add(out)
+	if err != nil {
+		tl.got = append(tl.got, "error "+err.Error())
+	}
+}
+
+// restart stores the engine as the loop would, through JSON, and restores it.
+func (tl *timeline) restart(now time.Time) {
+	tl.t.Helper()
+	r := stored(tl.t, tl.e)
+	tl.e = NewEngine(tl.opts)
+	tl.add(tl.e.Restore(now, r))
+}
+
+func stored(t interface {
+	Helper()
+	Fatal(args ...any)
+}, e *Engine) Restored {
+	t.Helper()
+	r := Restored{SiteWide: e.siteWide}
+	for _, id := range e.ids() {
+		rec, _ := e.Record(id)
+		rec.Problems = append([]Problem{}, rec.Problems...)
+		for i, p := range rec.Problems {
+			b, err := json.Marshal(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var back Problem
+			if err := json.Unmarshal(b, &back); err != nil {
+				t.Fatal(err)
+			}
+			rec.Problems[i] = back
+		}
+		r.Devices = append(r.Devices, rec)
+	}
+	return r
+}
+
+func observation(t *testing.T, now time.Time, w []string, opt map[string]string) Observation {
+	t.Helper()
+	o := Observation{Device: w[0], Source: "status", At: now, Msg: opt["msg"], Facts: Facts{Model: opt["model"]}}
+	if src := opt["src"]; src != "" {
+		o.Source = src
+	}
+	for _, word := range w[2:] {
+		o.Retained = o.Retained || word == "retained"
+	}
+	if ts := opt["ts"]; ts != "" {
+		off, err := time.ParseDuration(ts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Reported = now.Add(off)
+		o.SourceTS = fmt.Appendf(nil, "%d", o.Reported.Unix())
+	}
+	switch w[1] {
+	case "ok":
+		o.Says = SaysSuccess
+	case "online":
+		o.Says = SaysOnline
+	case "lost":
+		o.Says, o.Key = SaysLost, Key{Producer: ProducerAvailability, Name: "lost"}
+	case "resting":
+		o.Says = SaysResting
+	case "removed":
+		o.Says = SaysRemoved
+	default:
+		o.Says, o.Key, o.CodeRaw = SaysFault, Key{Producer: ProducerDNA}, w[1]
+		if _, err := fmt.Sscan(w[1], &o.Key.Code); err != nil {
+			t.Fatalf("no step: %q", w)
+		}
+	}
+	return o
+}
+
+func clock(t *testing.T, s string) time.Duration {
+	t.Helper()
+	var h, m, sec int
+	if _, err := fmt.Sscanf(s, "%d:%d:%d", &h, &m, &sec); err != nil {
+		t.Fatalf("no time: %q", s)
+	}
+	return time.Duration(h*3600+m*60+sec) * time.Second
+}
+
+// attributes are all the keys that an expectation may name.
+func attributes(d *Diagnosis) string {
+	a := map[string]string{
+		"status": string(d.Status), "sev": string(d.Severity), "action": string(d.Action), "by": string(d.ClearedBy),
+		"occ": fmt.Sprint(d.Occurrence), "reports": fmt.Sprint(d.Reports), "id": d.ID, "dev": string(d.Device),
+		"family": string(d.Family), "raw": d.CodeRaw, "stale": fmt.Sprint(d.Stale), "msg": d.Msg,
+		"flapping": "no", "ack": "no", "ign": "no", "code": "null", "notes": fmt.Sprint(len(d.Notes)),
+		"first": at(d.FirstSeen), "last": at(d.LastSeen), "lastok": at(d.LastOK), "cleared": at(d.ClearedAt),
+		"model": d.Facts.Model, "evidence": fmt.Sprint(len(d.Evidence)),
+	}
+	if d.Flapping != nil {
+		a["flapping"] = fmt.Sprintf("%d@%s", d.Flapping.Changes, at(d.Flapping.Since))
+	}
+	if d.Acknowledged != nil {
+		a["ack"] = d.Acknowledged.By
+	}
+	if d.Ignored != nil {
+		a["ign"] = d.Ignored.By
+	}
+	if d.Code != nil {
+		a["code"] = fmt.Sprint(*d.Code)
+	}
+	var causes []string
+	for _, c := range d.Causes {
+		causes = append(causes, c.Cause+":"+string(c.Verdict))
+	}
+	a["causes"] = strings.Join(causes, ",")
+	var all []string
+	for k, v := range a {
+		all = append(all, k+"="+v)
+	}
+	sort.Strings(all)
+	return " " + strings.Join(all, " ")
+}
+
+func at(s Stamp) string {
+	if s.IsZero() {
+		return "null"
+	}
+	d := s.Sub(day)
+	return fmt.Sprintf("%02d:%02d:%02d", int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60)
+}
+
+// compare holds what came against what was to come: as many, in this order,
+// each with all the words of its expectation.
+func (tl *timeline) compare(want string) {
+	tl.t.Helper()
+	var items []string
+	for _, item := range strings.Split(want, ";") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	ok := len(items) == len(tl.got)
+	for i := 0; ok && i < len(items); i++ {
+		ok = fits(items[i], tl.got[i])
+	}
+	if !ok {
+		tl.t.Fatalf("%s\n  got: %s", tl.line, strings.Join(tl.got, "\n       "))
+	}
+}
+
+func fits(want, got string) bool {
+	if text, ok := strings.CutPrefix(want, "error "); ok {
+		return strings.HasPrefix(got, "error ") && strings.Contains(got, text)
+	}
+	w := strings.Fields(want)
+	g := strings.Fields(got)
+	for i, word := range w {
+		if strings.Contains(word, "=") {
+			if !strings.Contains(got+" ", " "+word+" ") {
+				return false
+			}
+		} else if i >= len(g) || g[i] != word {
+			return false
+		}
+	}
+	return true
+}

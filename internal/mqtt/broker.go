@@ -1,0 +1,144 @@
+package mqtt
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"syscall"
+
+	broker "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// BrokerOptions are those of the broker in the process.
+type BrokerOptions struct {
+	// Listeners are open already: a port that is taken is told by the one who
+	// opens it. "localhost" has two, one for each family of addresses.
+	Listeners []net.Listener
+	// Username and Password let everybody in who has them; an empty user name
+	// lets everybody in.
+	Username, Password string
+	// Skipped is told of packets from devices that are too large.
+	Skipped func(topic string, bytes int, head []byte)
+	Log     *slog.Logger
+}
+
+// Broker is an MQTT broker in the process, memory only: what is retained or
+// queued ends with it. Gateways in production run a broker of their own.
+type Broker struct{ server *broker.Server }
+
+// StartBroker serves on the given listeners.
+func StartBroker(opts BrokerOptions) (*Broker, error) {
+	caps := broker.NewDefaultServerCapabilities()
+	// limitConn reads past larger PUBLISH packets; this guard is for the rest.
+	caps.MaximumPacketSize = MaxPacket + 1024
+	server := broker.New(&broker.Options{
+		Capabilities: caps,
+		Logger:       slog.New(quiet{opts.Log.Handler()}),
+	})
+	if err := server.AddHook(&gate{username: opts.Username, password: opts.Password}, nil); err != nil {
+		return nil, fmt.Errorf("set up access to the broker: %w", err)
+	}
+	for i, l := range opts.Listeners {
+		limited := limitListener{l, func(t tooLarge) { opts.Skipped(t.topic, t.bytes, t.head) }}
+		if err := server.AddListener(listeners.NewNet(fmt.Sprintf("mqtt-%d", i), limited)); err != nil {
+			return nil, fmt.Errorf("listen on %s: %w", l.Addr(), err)
+		}
+	}
+	if err := server.Serve(); err != nil {
+		return nil, fmt.Errorf("start the broker: %w", err)
+	}
+	return &Broker{server}, nil
+}
+
+// Close ends all connections and listeners.
+func (b *Broker) Close() error { return b.server.Close() }
+
+// gate lets clients in. It compares in constant time and knows no patterns: a
+// star in a password is a star.
+type gate struct {
+	broker.HookBase
+	username, password string
+}
+
+// ID names the hook.
+func (g *gate) ID() string { return "gate" }
+
+// Provides tells the broker what the hook decides.
+func (g *gate) Provides(b byte) bool {
+	return b == broker.OnConnectAuthenticate || b == broker.OnACLCheck
+}
+
+// OnConnectAuthenticate checks user name and password (MQTT 3.1.1, 3.1.3.4).
+func (g *gate) OnConnectAuthenticate(_ *broker.Client, pk packets.Packet) bool {
+	if g.username == "" {
+		return true
+	}
+	name := subtle.ConstantTimeCompare([]byte(g.username), pk.Connect.Username)
+	secret := subtle.ConstantTimeCompare([]byte(g.password), pk.Connect.Password)
+	return name&secret == 1
+}
+
+// OnACLCheck lets those who are in read and write everything.
+func (g *gate) OnACLCheck(*broker.Client, string, bool) bool { return true }
+
+// quiet lets errors through only: a broker that logs each device's going is
+// no use to anybody.
+type quiet struct{ slog.Handler }
+
+// Enabled tells whether a level is worth a line.
+func (q quiet) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelError && q.Handler.Enabled(ctx, level)
+}
+
+// limitListener wraps what it accepts.
+type limitListener struct {
+	net.Listener
+	skipped func(tooLarge)
+}
+
+// Accept waits for the next device.
+func (l limitListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return newLimitConn(conn, l.skipped), nil
+}
+
+// Listen opens the listeners of an address HOST:PORT. "localhost" opens one
+// for each of 127.0.0.1 and [::1], and is content with one where the machine
+// has no other.
+func Listen(address string) ([]net.Listener, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	if host != "localhost" {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, err
+		}
+		return []net.Listener{l}, nil
+	}
+	first, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", port))
+	if err != nil {
+		return nil, err
+	}
+	_, chosen, err := net.SplitHostPort(first.Addr().String())
+	if err != nil {
+		return nil, errors.Join(err, first.Close())
+	}
+	second, err := net.Listen("tcp6", net.JoinHostPort("::1", chosen))
+	switch {
+	case err == nil:
+		return []net.Listener{first, second}, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, errors.Join(err, first.Close())
+	}
+	return []net.Listener{first}, nil
+}

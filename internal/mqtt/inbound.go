@@ -1,0 +1,217 @@
+package mqtt
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+
+	"fieldmedic/internal/diagnose"
+)
+
+// InboundOptions are what the inbound connection needs; every field but
+// Requests must be set.
+type InboundOptions struct {
+	Server   Server
+	ClientID string
+	// Base and Gateway make the topic of requests.
+	Base, Gateway string
+	// Requests are the verbs that are allowed over MQTT.
+	Requests []diagnose.Verb
+	Sources  []*Source
+	// Deliver hands a message to the loop without blocking; false: it is full.
+	Deliver func(diagnose.Delivery) bool
+	// Respond publishes the answer to a request; it must not block.
+	Respond func(diagnose.Verb, diagnose.Response)
+	// Dropped is told of each QoS 0 message that found the inbox full, by the
+	// source's name.
+	Dropped func(source string)
+	// Received is told of each message from a source, by the source's name.
+	Received func(source string)
+	// Remembered are the filters that an earlier run subscribed to: the broker
+	// kept them with the session, whatever the configuration says now.
+	// Remember stores those of this run.
+	Remembered []string
+	Remember   func([]string) error
+	Log        *slog.Logger
+}
+
+// reading is what a message is read with; it is swapped as a whole.
+type reading struct {
+	decoder  *Decoder
+	filters  []string
+	requests []diagnose.Verb
+}
+
+// Inbound is the connection that messages come in by. Its session outlives
+// connections, and a message is acknowledged only when the loop says so.
+type Inbound struct {
+	opts    InboundOptions
+	link    link
+	reading atomic.Pointer[reading]
+	// changed wakes the session when sources were swapped.
+	changed chan struct{}
+	request string // topic of requests up to the verb
+}
+
+// NewInbound returns a connection that is not open yet.
+func NewInbound(opts InboundOptions) *Inbound {
+	in := &Inbound{
+		opts:    opts,
+		changed: make(chan struct{}, 1),
+		request: opts.Base + "/" + EscapeID(opts.Gateway) + "/request/",
+	}
+	in.link = link{name: "inbound", log: opts.Log, profile: profile{
+		server: opts.Server, clientID: opts.ClientID, manual: true, skipped: func(t tooLarge) { in.TooLarge(t.topic, t.bytes, t.head) }, handler: in.handle,
+	}}
+	in.use(opts.Sources, opts.Requests)
+	return in
+}
+
+// State tells how the connection stands.
+func (in *Inbound) State() LinkStatus { return in.link.state() }
+
+// SetSources swaps the sources and the allowed verbs while the connection
+// stands: filters that are gone are unsubscribed.
+func (in *Inbound) SetSources(sources []*Source, requests []diagnose.Verb) {
+	in.use(sources, requests)
+	select {
+	case in.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (in *Inbound) use(sources []*Source, requests []diagnose.Verb) {
+	r := &reading{decoder: NewDecoder(sources), requests: requests}
+	for _, s := range sources {
+		if !slices.Contains(r.filters, s.Filter()) {
+			r.filters = append(r.filters, s.Filter())
+		}
+	}
+	r.filters = append(r.filters, in.request+"+")
+	in.reading.Store(r)
+}
+
+// Run keeps the connection until ctx ends.
+func (in *Inbound) Run(ctx context.Context) error {
+	remembered := in.opts.Remembered
+	in.link.run(ctx, func(ctx context.Context, s *session) error {
+		for {
+			filters := in.reading.Load().filters
+			if err := in.subscribe(ctx, s, filters, remembered); err != nil {
+				return err
+			}
+			remembered = filters
+			in.link.note(LinkConnected, nil)
+			select {
+			case <-ctx.Done():
+				s.client.Disconnect(250) // the session stays with the broker
+				return nil
+			case <-s.lost:
+				return s.lostError()
+			case <-in.changed:
+			}
+		}
+	})
+	return nil
+}
+
+// subscribe subscribes to what is configured, on every connect, and lets go of
+// what was configured once: a kept session would deliver it for ever. The new
+// filters are remembered before they are sent, so that none can be forgotten.
+func (in *Inbound) subscribe(ctx context.Context, s *session, filters, remembered []string) error {
+	union := slices.Clone(filters)
+	var gone []string
+	for _, f := range remembered {
+		if !slices.Contains(filters, f) {
+			gone = append(gone, f)
+			union = append(union, f)
+		}
+	}
+	if err := in.opts.Remember(union); err != nil {
+		return fmt.Errorf("remember the subscriptions: %w", err)
+	}
+	if err := s.subscribe(ctx, filters); err != nil {
+		return err
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	if err := s.unsubscribe(ctx, gone); err != nil {
+		return err
+	}
+	return in.opts.Remember(filters)
+}
+
+// handle takes one message. It runs on the client library's goroutine and
+// never blocks.
+func (in *Inbound) handle(s *session, m paho.Message) {
+	if s.isLost() {
+		return // unacknowledged: it comes again, in order
+	}
+	r := in.reading.Load()
+	if verb, ok := strings.CutPrefix(m.Topic(), in.request); ok {
+		in.ask(s, r, diagnose.Verb(verb), m)
+		return
+	}
+	var d diagnose.Delivery
+	o, refused := r.decoder.Decode(m.Topic(), m.Payload(), m.Retained(), time.Now())
+	source := o.Source
+	if refused != nil {
+		d.Refused, source = refused, refused.Source
+	} else {
+		d.Observation = &o
+	}
+	in.opts.Received(source)
+	in.deliver(s, m, d, source)
+}
+
+// deliver hands a message over. What finds the inbox full is counted where
+// nobody waits for it, and else comes again on the next connection.
+func (in *Inbound) deliver(s *session, m paho.Message, d diagnose.Delivery, source string) {
+	d.Ack = s.acknowledgement(m)
+	switch {
+	case in.opts.Deliver(d):
+	case m.Qos() == 0:
+		in.opts.Dropped(source)
+	default:
+		s.end(errOverrun)
+	}
+}
+
+// ask takes a request. A retained one was for somebody long ago; a bad or
+// forbidden one is answered at once.
+func (in *Inbound) ask(s *session, r *reading, verb diagnose.Verb, m paho.Message) {
+	if m.Retained() {
+		s.acknowledge(m)
+		return
+	}
+	request, err := diagnose.ParseRequest(verb, m.Payload())
+	if err == nil && !slices.Contains(r.requests, verb) {
+		err = fmt.Errorf("%s is not allowed over MQTT (the gateway's operator allows it with mqtt.requests)", verb)
+	}
+	if err != nil {
+		in.opts.Respond(verb, diagnose.Response{Transaction: request.Transaction, Error: err.Error()})
+		s.acknowledge(m)
+		return
+	}
+	in.deliver(s, m, diagnose.Delivery{
+		Request: &request,
+		Respond: func(answer diagnose.Response) { in.opts.Respond(verb, answer) },
+	}, "")
+}
+
+// TooLarge records a packet that was read past and acknowledged: its topic,
+// its length in bytes, and the start of its payload.
+func (in *Inbound) TooLarge(topic string, bytes int, head []byte) {
+	refused := in.reading.Load().decoder.RefuseTooLarge(topic, head, bytes, time.Now())
+	in.opts.Received(refused.Source)
+	if !in.opts.Deliver(diagnose.Delivery{Refused: refused}) {
+		in.opts.Dropped(refused.Source)
+	}
+}
