@@ -38,7 +38,7 @@ type agent struct {
 	brokerListeners []net.Listener
 	listeners       []net.Listener
 	socket          net.Listener
-	problem   atomic.Pointer[string]
+	problem         atomic.Pointer[string]
 }
 
 // setup is the configuration and rules that are in force.
@@ -284,19 +284,4 @@ func (a *agent) swap(ctx context.Context, next setup) error {
 	}
 	a.inbound.SetSources(sources, verbs(next.cfg.MQTT.Requests))
 	return nil
-}
-
-// decide carries out a request from page or command line.
-func (a *agent) decide(ctx context.Context, r diagnose.Request) diagnose.Response {
-	answer := make(chan diagnose.Response, 1)
-	taken := a.loop.Deliver(diagnose.Delivery{Request: &r, Respond: func(resp diagnose.Response) { answer <- resp }})
-	if !taken {
-		return diagnose.Response{Transaction: r.Transaction, Error: "the agent is busy, nothing was done (try again)"}
-	}
-	select {
-	case resp := <-answer:
-		return resp
-	case <-ctx.Done():
-		return diagnose.Response{Transaction: r.Transaction, Error: "no answer in time; it may have been done"}
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // configMistake is one thing that is wrong in the configuration.
@@ -14,10 +15,12 @@ type configMistake struct {
 	// and are 0 where there is none.
 	where     string
 	line, col int
-	key       string
-	text      string
+	// key is written like sources[1].topic, counted from 0.
+	key  string
+	text string
 }
 
+// String is the mistake as where:line:col: key: text, in one line.
 func (m configMistake) String() string {
 	var b strings.Builder
 	b.WriteString(m.where)
@@ -25,12 +28,13 @@ func (m configMistake) String() string {
 		b.WriteString(":" + strconv.Itoa(m.line) + ":" + strconv.Itoa(m.col))
 	}
 	if m.key != "" {
-		b.WriteString(": " + m.key)
+		b.WriteString(": " + plainKey(m.key))
 	}
 	return b.String() + ": " + m.text
 }
 
-// configMistakes is the error of loadConfig: everything that is wrong.
+// configMistakes is the error of loadConfig: everything that is wrong, in the
+// order of the places.
 type configMistakes []configMistake
 
 // Error is one mistake a line.
@@ -45,22 +49,35 @@ func (ms configMistakes) Error() string {
 // collector gathers mistakes, so that reading goes on after the first.
 type collector struct {
 	found configMistakes
-	// broken: something could not be read as what it should be, so that the
-	// values cannot be judged as a whole.
+	// unread are keys whose value could not be read. Nothing more is said about
+	// them: what would be judged is not what the operator wrote.
+	unread map[string]bool
+	// broken: the file could not be read at all.
 	broken bool
 }
 
-func (c *collector) add(where string, line, col int, key, format string, args ...any) {
-	c.found = append(c.found, configMistake{where, line, col, key, fmt.Sprintf(format, args...)})
+func (c *collector) add(where string, at position, key, format string, args ...any) {
+	c.found = append(c.found, configMistake{where, at.line, at.col, key, fmt.Sprintf(format, args...)})
 }
 
-// misread adds a mistake after which the values cannot be judged as a whole.
-func (c *collector) misread(where string, line, col int, key, format string, args ...any) {
+// misread adds a mistake after which the value of the key is not known.
+func (c *collector) misread(where string, at position, key, format string, args ...any) {
+	c.forget(key)
+	c.add(where, at, key, format, args...)
+}
+
+// unreadable adds a mistake after which nothing of the file is known.
+func (c *collector) unreadable(where string, at position, format string, args ...any) {
 	c.broken = true
-	c.add(where, line, col, key, format, args...)
+	c.add(where, at, "", format, args...)
 }
 
-func (c *collector) structural() bool { return c.broken }
+func (c *collector) forget(key string) {
+	if c.unread == nil {
+		c.unread = map[string]bool{}
+	}
+	c.unread[key] = true
+}
 
 func (c *collector) err() error {
 	if len(c.found) == 0 {
@@ -72,35 +89,82 @@ func (c *collector) err() error {
 	return slices.Compact(c.found)
 }
 
-// origins tells where a value came from, for the mistakes found in it.
-type origins struct {
-	tree configTree
-	// named are keys that a variable or a flag set, with its name.
-	named map[string]string
+// origin is a variable or a flag that set a key.
+type origin struct {
+	name string
+	// places are those of items, where the text was YAML.
+	places map[string]position
 }
 
-// checker finds mistakes in values.
+// checker finds mistakes in values, and knows where each value came from.
 type checker struct {
-	found   *collector
-	origins origins
+	found *collector
+	tree  configTree
+	named map[string]origin
 }
 
-// wrong adds a mistake in the value of a key. Of an item of a list, the key is
-// like sources.1.topic, counted from 0.
+// known tells whether the values of all these keys could be read. A check that
+// compares keys asks first: half of a comparison proves nothing.
+func (c *checker) known(paths ...string) bool {
+	for _, path := range paths {
+		for ; path != ""; path = above(path) {
+			if c.found.unread[path] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// wrong adds a mistake in the value of a key.
 func (c *checker) wrong(path, format string, args ...any) {
-	for set, name := range c.origins.named {
-		if set == path || strings.HasPrefix(path, set+".") {
-			c.found.add(name, 0, 0, insideOf(path, set), format, args...)
+	if !c.known(path) {
+		return
+	}
+	for set := path; set != ""; set = above(set) {
+		if o, ok := c.named[set]; ok {
+			at, _ := placeOf(o.places, path)
+			c.found.add(o.name, at, path, format, args...)
 			return
 		}
 	}
-	at, ok := c.origins.tree.place(path)
-	if !ok {
-		c.found.add(cmp.Or(c.origins.tree.file, "default"), 0, 0, path, format, args...)
-		return
-	}
-	c.found.add(c.origins.tree.file, at.line, at.col, path, format, args...)
+	at, _ := placeOf(c.tree.places, path)
+	c.found.add(cmp.Or(c.tree.file, "default"), at, path, format, args...)
 }
 
-// insideOf is the part of path below set, for a variable that holds a list.
-func insideOf(path, set string) string { return strings.TrimPrefix(strings.TrimPrefix(path, set), ".") }
+// placeOf finds the place of a path, or that of the nearest thing above it.
+func placeOf(places map[string]position, path string) (position, bool) {
+	for ; path != ""; path = above(path) {
+		if at, ok := places[path]; ok {
+			return at, true
+		}
+	}
+	return position{}, false
+}
+
+// above is the path of what a key stands in: sources[1].topic, sources[1],
+// sources, "".
+func above(path string) string { return path[:max(0, strings.LastIndexAny(path, ".["))] }
+
+// item is the path of an item of a list.
+func item(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }
+
+// maxShown is how many bytes of a value or key a message shows.
+const maxShown = 80
+
+// quote shows a value of the configuration in a message: in one line, and cut
+// where a person would stop reading.
+func quote(s string) string {
+	if len(s) > maxShown {
+		return strconv.Quote(strings.ToValidUTF8(s[:maxShown], "")) + "..."
+	}
+	return strconv.Quote(s)
+}
+
+// plainKey is a key as it is, or quoted when it would spoil the message.
+func plainKey(key string) string {
+	if len(key) > maxShown || strings.ContainsFunc(key, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return quote(key)
+	}
+	return key
+}

@@ -25,7 +25,11 @@ func TestSupersede(t *testing.T) {
 	00:00:03 lamp -4000 -> raised network-timeout occ=2
 	00:00:04 lamp -9    -> cleared network-timeout by=superseded occ=2
 	00:00:05 plug -9    -> raised device-reset
-	00:00:06 plug -4000 -> raised network-timeout                # the older does not hold back the newer`)
+	00:00:06 plug -4000 -> raised network-timeout                # the older does not hold back the newer
+	00:01:00 lamp lost  ->
+	00:01:01 lamp -9    ->                                       # what was held back goes without a word
+	00:05:06 tick       -> changed network-timeout status=confirmed dev=plug
+	00:10:00 tick       ->`)
 }
 
 func TestClearByQuiet(t *testing.T) {
@@ -37,7 +41,10 @@ func TestClearByQuiet(t *testing.T) {
 	00:54:59 show lamp -> ok none
 	00:55:00 lamp -10  -> raised device-busy occ=2 flapping=no
 	00:55:01 lamp ok   -> cleared device-busy by=signal
-	03:00:00 tick      ->`)
+	03:00:00 tick      ->
+	03:00:00 plug -10  -> raised device-busy
+	03:00:01 plug -7   -> raised session-expired action=re-pair
+	03:20:00 tick      -> cleared device-busy; changed session-expired action=re-authenticate`)
 }
 
 func TestClearByHand(t *testing.T) {
@@ -101,7 +108,7 @@ func TestFlappingSwitchedOff(t *testing.T) {
 	00:00:03 lamp ok    -> cleared dns-failed
 	00:00:04 lamp -4013 -> raised dns-failed flapping=no
 	00:00:05 lamp ok    -> cleared dns-failed
-	00:00:06 lamp -4013 -> raised dns-failed flapping=no occ=4`)
+	00:00:06 lamp -4013 -> raised dns-failed flapping=no occ=4 causes=resolver:likely,clock:possible`)
 }
 
 // An availability condition is told when it lasted.

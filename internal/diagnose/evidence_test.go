@@ -27,7 +27,9 @@ func TestChecks(t *testing.T) {
 		{"none could tell", `
 		00:00:01 check session-expired hello silent  ->
 		00:00:02 check session-expired ping answered -> changed session-expired status=undetermined sev=warning causes=key-old:likely,locked:possible,re-paired:possible evidence=2
-		00:00:03 lamp ok                             -> cleared session-expired`},
+		00:00:03 restart                             ->
+		00:00:04 show lamp                           -> attention re-authenticate; session-expired status=undetermined sev=warning
+		00:00:05 lamp ok                             -> cleared session-expired`},
 		{"inconclusive is no refutation", `
 		00:00:01 check session-expired ping lost verdict=inconclusive ->
 		00:00:02 check session-expired hello locked verdict=inconclusive -> changed session-expired status=undetermined causes=key-old:likely,locked:possible,re-paired:possible`},

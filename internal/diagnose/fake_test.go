@@ -63,7 +63,7 @@ var often = Flap{Openings: 3, Within: 30 * time.Minute, Quiet: 10 * time.Minute}
 //	-7      session-expired   three causes, confirmed by 3 reports in 30m, 10s apart
 //	-4 -4022 not-supported    two codes of one meaning, of two families
 //	-4000   network-timeout   confirmed when held for 5m; ends by success only
-//	-9      device-reset      supersedes network-timeout; a person ends it
+//	-9      device-reset      supersedes network-timeout and device-lost; a person ends it
 //	-10     device-busy       ends after 20m of quiet, or by success
 //	-4013   dns-failed        causes by the payload's clock; has no flapping
 //	lost    device-lost       held for 2m; "online" ends it
@@ -93,7 +93,7 @@ func newBook() *book {
 			{Name: "key-old", Action: ActReauthenticate, RefutedBy: []CheckResult{{Check: "ping", Results: []string{"lost"}}}},
 			{Name: "locked", Action: ActUnlockDevice, SupportedBy: hello("locked"), RefutedBy: hello("unlocked")},
 			{Name: "re-paired", Action: ActRepair, FirstIf: []When{
-				{ID: "was-reset", Open: []string{"device-reset"}},
+				{ID: "was-reset", Open: []string{"device-reset", "device-busy"}},
 				{ID: "said-so", Field: "msg", Matches: regexp.MustCompile("paired")},
 				{ID: "keeps-coming", Reports: 5},
 			}, RefutedBy: hello("locked", "unlocked")},
@@ -106,7 +106,7 @@ func newBook() *book {
 	}, -4000)
 	add(Rule{
 		Condition: "device-reset", Severity: Critical, Clear: Clear{Manual: true}, Flap: often,
-		Supersedes: []string{"network-timeout"}, Causes: one(ActRepair),
+		Supersedes: []string{"network-timeout", "device-lost"}, Causes: one(ActRepair),
 	}, -9)
 	add(Rule{
 		Condition: "device-busy", Severity: Minor, Clear: Clear{OnSuccess: true, Quiet: 20 * time.Minute}, Flap: often,

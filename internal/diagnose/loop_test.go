@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"reflect"
 	"slices"
 	"testing"
@@ -12,84 +11,21 @@ import (
 	"time"
 )
 
-// bench is a loop on a journal in memory; it notes what happened, in order.
-// Its times are those of the synctest bubble.
-type bench struct {
-	*Loop
-	t       *testing.T
-	engine  *Engine
-	batches []Batch
-	pubs    []Publication
-	refused []RefusedInput
-	turns   []Turn
-	order   []string
-	answers []Response
-	slow    time.Duration
-	fail    error
-	stop    context.CancelFunc
-	ended   chan error
-}
-
-func (b *bench) Commit(_ context.Context, batch *Batch) error {
-	time.Sleep(b.slow)
-	if b.fail != nil {
-		return b.fail
-	}
-	b.batches = append(b.batches, *batch)
-	b.order = append(b.order, "commit")
-	return nil
-}
-
-func startLoop(t *testing.T, b *bench) *bench {
-	t.Helper()
-	b.t, b.ended = t, make(chan error, 1)
-	b.engine = NewEngine(Options{Gateway: "gw", Rules: newBook(), NewID: counter()})
-	b.Loop = NewLoop(LoopOptions{
-		Engine: b.engine, Journal: b, Words: plainWords{},
-		Publish: func(p Publication) { b.pubs = append(b.pubs, p); b.order = append(b.order, "publish") },
-		Refused: func(r RefusedInput) { b.refused = append(b.refused, r) },
-		Turned:  func(turn Turn) { b.turns = append(b.turns, turn) },
-		EventID: func(seq int64) string { return fmt.Sprintf("event-%d", seq) },
-		Epoch:   "epoch", Seq: 40, Now: time.Now,
-	})
-	ctx, stop := context.WithCancel(t.Context())
-	b.stop = stop
-	go func() { b.ended <- b.Run(ctx) }()
-	synctest.Wait()
-	return b
-}
-
-func (b *bench) end() {
-	b.t.Helper()
-	b.stop()
-	if err := <-b.ended; err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-func (b *bench) send(name string, o Observation) {
-	b.t.Helper()
-	o.At = time.Now()
-	if !b.Deliver(Delivery{Observation: &o, Ack: func() { b.order = append(b.order, "ack "+name) }}) {
-		b.t.Fatalf("the inbox is full at %s", name)
-	}
-}
-
 func TestLoopAcknowledgesAfterTheCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := startLoop(t, &bench{slow: time.Second})
 		b.send("1", say("lamp", SaysFault, -7))
 		synctest.Wait()
-		if len(b.order) > 0 {
-			t.Fatalf("while the disk works: %v", b.order)
+		if len(b.log()) > 0 {
+			t.Fatalf("while the disk works: %v", b.log())
 		}
 		b.send("2", say("plug", SaysFault, -4))
 		b.send("3", say("lamp", SaysSuccess, 0))
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		want := []string{"commit", "publish", "ack 1", "commit", "publish", "ack 2", "ack 3"}
-		if !slices.Equal(b.order, want) {
-			t.Errorf("got %v, want %v", b.order, want)
+		if !slices.Equal(b.log(), want) {
+			t.Errorf("got %v, want %v", b.log(), want)
 		}
 		b.end()
 	})
@@ -145,8 +81,8 @@ func TestLoopEndsWhenTheCommitFails(t *testing.T) {
 		if err := <-b.ended; !errors.Is(err, full) {
 			t.Fatalf("ended with %v", err)
 		}
-		if len(b.order) > 0 || len(b.pubs) > 0 {
-			t.Errorf("it went on: %v", b.order)
+		if len(b.log()) > 0 || len(b.pubs) > 0 {
+			t.Errorf("it went on: %v", b.log())
 		}
 		err := b.Do(t.Context(), func(time.Time, *Engine) Outcome { t.Error("ran on a dead loop"); return Outcome{} })
 		if !errors.Is(err, errStopped) {
@@ -162,8 +98,8 @@ func TestLoopStopsBetweenTurns(t *testing.T) {
 		b.send("1", say("lamp", SaysFault, -7))
 		synctest.Wait()
 		b.end()
-		if want := []string{"commit", "publish", "ack 1"}; !slices.Equal(b.order, want) {
-			t.Errorf("got %v, want %v", b.order, want)
+		if want := []string{"commit", "publish", "ack 1"}; !slices.Equal(b.log(), want) {
+			t.Errorf("got %v, want %v", b.log(), want)
 		}
 	})
 }
@@ -229,11 +165,11 @@ func TestLoopAnswersRequests(t *testing.T) {
 		b := startLoop(t, &bench{slow: time.Second})
 		b.send("1", say("lamp", SaysFault, -7))
 		time.Sleep(2 * time.Second)
-		respond := func(r Response) { b.answers = append(b.answers, r); b.order = append(b.order, "answer") }
+		respond := func(r Response) { b.answers = append(b.answers, r); b.did("answer") }
 		for _, device := range []string{"lamp", "none"} {
 			b.Deliver(Delivery{
 				Request: &Request{Verb: Acknowledge, Transaction: "t-" + device, Device: &device, By: "ann"},
-				Ack:     func() { b.order = append(b.order, "ack") }, Respond: respond,
+				Ack:     func() { b.did("ack") }, Respond: respond,
 			})
 		}
 		time.Sleep(5 * time.Second)
@@ -242,8 +178,8 @@ func TestLoopAnswersRequests(t *testing.T) {
 		if !reflect.DeepEqual(b.answers, want) {
 			t.Errorf("answers %+v", b.answers)
 		}
-		if tail := b.order[3:]; !slices.Equal(tail[:4], []string{"commit", "publish", "ack", "answer"}) {
-			t.Errorf("order %v", b.order)
+		if tail := b.log()[3:]; !slices.Equal(tail[:4], []string{"commit", "publish", "ack", "answer"}) {
+			t.Errorf("order %v", b.log())
 		}
 		b.end()
 	})
@@ -262,8 +198,8 @@ func TestLoopRefusesAndGoesOn(t *testing.T) {
 		if !acked || len(b.refused) != 2 || b.refused[0].Reason != "malformed" || b.refused[1].Reason != RefusedTooManyDevices {
 			t.Errorf("acknowledged %v, refused %+v", acked, b.refused)
 		}
-		if !slices.Contains(b.order, "ack 2") || !slices.Contains(b.order, "ack 3") {
-			t.Errorf("order %v", b.order)
+		if !slices.Contains(b.log(), "ack 2") || !slices.Contains(b.log(), "ack 3") {
+			t.Errorf("order %v", b.log())
 		}
 		b.end()
 	})
@@ -275,6 +211,8 @@ func TestLoopKeepsTime(t *testing.T) {
 		b := startLoop(t, &bench{})
 		start := time.Now()
 		b.send("1", say("lamp", SaysFault, -10))
+		time.Sleep(1300 * time.Millisecond)
+		b.send("2", say("plug", SaysSuccess, 0)) // pulses are out of step with the quiet time
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if since := time.Since(b.LastTurn()); since > pulse {
@@ -286,7 +224,7 @@ func TestLoopKeepsTime(t *testing.T) {
 		if len(last) != 1 || last[0].Type != Cleaned || !last[0].At.Equal(start.Add(20*time.Minute)) {
 			t.Errorf("after 20 minutes of quiet: %+v", last)
 		}
-		if n := len(b.batches); n != 2 {
+		if n := len(b.batches); n != 3 {
 			t.Errorf("%d batches: idle turns must not write", n)
 		}
 		b.end()
@@ -307,10 +245,14 @@ func TestLoopDoAndSetRules(t *testing.T) {
 		if err != nil || len(b.batches) != 2 {
 			t.Fatalf("%v, %d batches when Do returned", err, len(b.batches))
 		}
+		err = b.Do(t.Context(), func(now time.Time, e *Engine) Outcome { return e.Observe(now, say("plug", SaysFault, -10)) })
+		if d := b.batches[2].Devices; err != nil || len(d) != 1 || len(d[0].Problems) != 1 || d[0].Problems[0].Diagnosis.Condition != "device-busy" {
+			t.Errorf("%v: stored again what did not change: %+v", err, d)
+		}
 		if err := b.SetRules(t.Context(), newBook().without("session-expired"), plainWords{}); err != nil {
 			t.Fatal(err)
 		}
-		last := b.batches[2]
+		last := b.batches[3]
 		if len(last.Entries) != 1 || last.Entries[0].Type != Cleaned || last.Entries[0].Device != "lamp" {
 			t.Errorf("after the reload: %+v", last.Entries)
 		}

@@ -37,6 +37,17 @@ func TestConfirmByReports(t *testing.T) {
 	00:02:00 lamp -7 ->`)
 }
 
+// An occurrence is confirmed by its own reports.
+func TestConfirmStartsAnew(t *testing.T) {
+	play(t, `
+	00:00:00 lamp -7 -> raised session-expired
+	00:00:10 lamp -7 ->
+	00:00:11 lamp ok -> cleared session-expired
+	00:00:20 lamp -7 -> raised session-expired occ=2 status=suspected
+	00:00:30 lamp -7 ->
+	00:00:40 lamp -7 -> changed session-expired status=confirmed`)
+}
+
 // The half hour slides: the last three reports count, not those since a start.
 func TestConfirmWindowSlides(t *testing.T) {
 	play(t, `

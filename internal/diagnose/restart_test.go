@@ -13,7 +13,9 @@ func TestRestart(t *testing.T) {
 	00:00:00 lamp -7     -> raised session-expired id=id-1
 	00:00:10 lamp -7     ->
 	00:00:11 lamp -9     -> raised device-reset; changed session-expired action=re-pair
+	00:00:11 plug ok     ->
 	00:00:12 restart     ->
+	00:00:12 show plug   -> ok none
 	00:00:13 show lamp   -> failed re-pair; device-reset stale=true; session-expired stale=true id=id-1 reports=2 action=re-pair
 	00:00:20 lamp -7     -> changed session-expired status=confirmed reports=3 id=id-1 stale=false # the third: not for being live
 	00:00:21 restart     ->
@@ -41,6 +43,21 @@ func TestRestartTimers(t *testing.T) {
 	02:00:10 plug online ->
 	02:00:20 restart     ->
 	02:30:00 tick        ->`)
+}
+
+// Readers of the store must see that it is stale, too.
+func TestStalenessIsStored(t *testing.T) {
+	e := play(t, `00:00:00 lamp -7 -> raised session-expired`)
+	e2 := NewEngine(e.opts)
+	out := e2.Restore(day, stored(t, e))
+	if rec, _ := e2.save("lamp"); fmt.Sprint(out.Touched) != "[lamp]" || len(rec.Problems) != 1 || !rec.Problems[0].Diagnosis.Stale {
+		t.Fatalf("touched %v, stored %+v", out.Touched, rec.Problems)
+	}
+	// The live report that ends it is shown at once, though it is no event.
+	out = e2.Observe(day, say("lamp", SaysFault, -7))
+	if fmt.Sprint(out.Touched) != "[lamp]" || len(out.Changes) > 0 {
+		t.Fatalf("touched %v, changes %v", out.Touched, out.Changes)
+	}
 }
 
 // Held back, let go, stored: what the store has must say so.
@@ -81,6 +98,18 @@ func TestRestartKeepsTheRanking(t *testing.T) {
 	30:00:01 restart           ->
 	30:00:02 show lamp         -> failed check-clock; dns-failed causes=clock:likely,resolver:possible
 	30:00:03 lamp -4013 ts=-1h ->`)
+}
+
+// A condition that was switched off while it was held back is not told.
+func TestSwitchedOffWhileHeldBack(t *testing.T) {
+	e := play(t, `00:00:00 lamp lost ->`)
+	off := newBook()
+	off.ignored[0] = true // the key of a named error has no code
+	e.SetRules(day, off)
+	out := e.Tick(day.Add(time.Hour))
+	if rec, _ := e.save("lamp"); len(out.Changes) > 0 || rec.Problems[0].Pending != nil {
+		t.Fatalf("changes %v, stored %+v", out.Changes, rec.Problems)
+	}
 }
 
 // A condition whose rule is gone is retired, by a reload and by a restart.

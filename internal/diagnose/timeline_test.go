@@ -3,7 +3,7 @@ package diagnose
 import (
 	"encoding/json"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +100,9 @@ func (tl *timeline) add(out Outcome) {
 			tl.t.Errorf("%s\n  the change says %s, it is %s", tl.line, c.At, tl.now)
 		}
 		tl.last[c.Diagnosis.Condition] = c.Diagnosis
+		if id := string(c.Diagnosis.Device); !slices.Contains(out.Touched, id) && !slices.Contains(out.Removed, id) {
+			tl.t.Errorf("%s\n  %s changed, and its snapshot is not published", tl.line, id)
+		}
 		tl.got = append(tl.got, string(c.Type)+" "+c.Diagnosis.Condition+attributes(&c.Diagnosis))
 	}
 	if out.Refused != "" {
@@ -250,84 +253,4 @@ func clock(t *testing.T, s string) time.Duration {
 		t.Fatalf("no time: %q", s)
 	}
 	return time.Duration(h*3600+m*60+sec) * time.Second
-}
-
-// attributes are all the keys that an expectation may name.
-func attributes(d *Diagnosis) string {
-	a := map[string]string{
-		"status": string(d.Status), "sev": string(d.Severity), "action": string(d.Action), "by": string(d.ClearedBy),
-		"occ": fmt.Sprint(d.Occurrence), "reports": fmt.Sprint(d.Reports), "id": d.ID, "dev": string(d.Device),
-		"family": string(d.Family), "raw": d.CodeRaw, "stale": fmt.Sprint(d.Stale), "msg": d.Msg,
-		"flapping": "no", "ack": "no", "ign": "no", "code": "null", "notes": fmt.Sprint(len(d.Notes)),
-		"first": at(d.FirstSeen), "last": at(d.LastSeen), "lastok": at(d.LastOK), "cleared": at(d.ClearedAt),
-		"model": d.Facts.Model, "evidence": fmt.Sprint(len(d.Evidence)),
-	}
-	if d.Flapping != nil {
-		a["flapping"] = fmt.Sprintf("%d@%s", d.Flapping.Changes, at(d.Flapping.Since))
-	}
-	if d.Acknowledged != nil {
-		a["ack"] = d.Acknowledged.By
-	}
-	if d.Ignored != nil {
-		a["ign"] = d.Ignored.By
-	}
-	if d.Code != nil {
-		a["code"] = fmt.Sprint(*d.Code)
-	}
-	var causes []string
-	for _, c := range d.Causes {
-		causes = append(causes, c.Cause+":"+string(c.Verdict))
-	}
-	a["causes"] = strings.Join(causes, ",")
-	var all []string
-	for k, v := range a {
-		all = append(all, k+"="+v)
-	}
-	sort.Strings(all)
-	return " " + strings.Join(all, " ")
-}
-
-func at(s Stamp) string {
-	if s.IsZero() {
-		return "null"
-	}
-	d := s.Sub(day)
-	return fmt.Sprintf("%02d:%02d:%02d", int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60)
-}
-
-// compare holds what came against what was to come: as many, in this order,
-// each with all the words of its expectation.
-func (tl *timeline) compare(want string) {
-	tl.t.Helper()
-	var items []string
-	for _, item := range strings.Split(want, ";") {
-		if item = strings.TrimSpace(item); item != "" {
-			items = append(items, item)
-		}
-	}
-	ok := len(items) == len(tl.got)
-	for i := 0; ok && i < len(items); i++ {
-		ok = fits(items[i], tl.got[i])
-	}
-	if !ok {
-		tl.t.Fatalf("%s\n  got: %s", tl.line, strings.Join(tl.got, "\n       "))
-	}
-}
-
-func fits(want, got string) bool {
-	if text, ok := strings.CutPrefix(want, "error "); ok {
-		return strings.HasPrefix(got, "error ") && strings.Contains(got, text)
-	}
-	w := strings.Fields(want)
-	g := strings.Fields(got)
-	for i, word := range w {
-		if strings.Contains(word, "=") {
-			if !strings.Contains(got+" ", " "+word+" ") {
-				return false
-			}
-		} else if i >= len(g) || g[i] != word {
-			return false
-		}
-	}
-	return true
 }

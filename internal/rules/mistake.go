@@ -83,7 +83,7 @@ const maxHints = 100
 // hint is what would be right in place of word: the nearest of known, or, when
 // none is near, the whole list as long as a person would read it.
 func hint(word string, known []string) string {
-	if near := nearest(word, known); near != "" {
+	if near := Nearest(word, known); near != "" {
 		return " (did you mean " + strconv.Quote(near) + "?)"
 	}
 	const readable = 40
@@ -93,9 +93,10 @@ func hint(word string, known []string) string {
 	return " (known: " + strings.Join(known, ", ") + ")"
 }
 
-// nearest is the known word with the fewest edits, at most a third of the
-// word's length, or "".
-func nearest(word string, known []string) string {
+// Nearest is the known word with the fewest edits to word, at most a third of
+// the word's length, or "". Among equals the first one is taken. A word longer
+// than 64 bytes is not misspelt but something else, and has none.
+func Nearest(word string, known []string) string {
 	if len(word) > maxMisspelt {
 		return ""
 	}

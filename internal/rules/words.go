@@ -177,7 +177,7 @@ func (p *pack) checkUnused(t *textFile, c *collector) {
 		}
 		near := ""
 		if len(c.found) < maxHints {
-			if n := nearest(last(name), siblings(name, known)); n != "" {
+			if n := Nearest(last(name), siblings(name, known)); n != "" {
 				near = fmt.Sprintf(" (did you mean %q?)", n)
 			}
 		}

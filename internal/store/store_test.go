@@ -125,7 +125,7 @@ func TestCommitRestoreRoundTrip(t *testing.T) {
 	bare := diagnose.DeviceRecord{ID: "plug-1"}
 	ignore := &diagnose.SiteDecisions{Ignored: &diagnose.Decision{By: "bob", Note: "by design"}}
 	f.commit(t, diagnose.Batch{
-		Entries: f.entries(1, 3, 10), Devices: []diagnose.DeviceRecord{want, bare, {ID: "gone"}},
+		Entries: f.entries(1, 3, 10), Devices: []diagnose.DeviceRecord{want, bare, {ID: "gone", Problems: want.Problems}},
 		SiteWide: map[string]*diagnose.SiteDecisions{"offline": ignore, "other": ignore},
 	})
 	f.commit(t, diagnose.Batch{Removed: []string{"gone"}, SiteWide: map[string]*diagnose.SiteDecisions{"other": nil}})
@@ -151,6 +151,10 @@ func TestCommitRestoreRoundTrip(t *testing.T) {
 	}
 	if _, ok, err := f.Device(t.Context(), "gone"); ok || err != nil {
 		t.Errorf("a removed device: found %v, err %v", ok, err)
+	}
+	f.commit(t, diagnose.Batch{Devices: []diagnose.DeviceRecord{{ID: "gone"}}})
+	if again, ok, err := f.Device(t.Context(), "gone"); !ok || err != nil || len(again.Problems) > 0 {
+		t.Errorf("a removed device came back with its past: %v %v %+v", ok, err, again)
 	}
 }
 
