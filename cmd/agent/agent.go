@@ -117,7 +117,7 @@ func (a *agent) openListeners(_ context.Context, cfg *Config) error {
 			return taken("web.listen", cfg.Web.Listen, err)
 		}
 	}
-	a.socket, err = openSocket(socketPath(cfg))
+	a.socket, err = web.ListenSocket(socketPath(cfg), cfg.Web.SocketGroup)
 	return err
 }
 

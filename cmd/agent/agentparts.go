@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -206,20 +205,4 @@ func socketPath(cfg *Config) string {
 		return filepath.Join(dir, "fieldmedic.sock")
 	}
 	return filepath.Join(cfg.State.Dir, "fieldmedic.sock")
-}
-
-// openSocket listens for the command line. A socket that a killed process left
-// behind is taken over: the lock on the state directory says that it is dead.
-func openSocket(path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("take over the control socket: %w", err)
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("listen on the control socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("protect the control socket: %w", err), l.Close())
-	}
-	return l, nil
 }

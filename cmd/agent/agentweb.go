@@ -22,46 +22,40 @@ func (a *agent) openWeb(_ context.Context, cfg *Config) error {
 			return fmt.Errorf("web.token_file: %w", err)
 		}
 	}
-	if err := a.protect(cfg); err != nil {
-		return err
-	}
-	server, err := web.New(web.Options{
-		Gateway: cfg.Gateway, Store: a.store, Words: a.words, Decide: a.decide,
-		Ready: a.ready, Alive: a.alive, Refused: a.refusals.list, Metrics: a.metrics.handler(),
-		Status: a.status, Tokens: tokens, Log: a.log,
-	})
+	protection, err := a.protection(cfg)
 	if err != nil {
 		return err
 	}
-	a.web = server
-	return nil
+	a.web, err = web.New(web.Options{
+		Gateway: cfg.Gateway, Store: a.store, Words: a.words, Decide: a.decide,
+		Ready: a.ready, Alive: a.alive, Refused: a.refusals.list, Metrics: a.metrics.handler(),
+		Status: a.status, Code: a.code, Tokens: tokens, TLS: protection, Log: a.log,
+	})
+	return err
 }
 
-// protect puts TLS over the listeners where it is due: with the operator's
+// protection is the TLS of page and API where it is due: with the operator's
 // certificate, or with one of our own on an address that is not loopback.
-func (a *agent) protect(cfg *Config) error {
+func (a *agent) protection(cfg *Config) (*tls.Config, error) {
 	var cert tls.Certificate
 	var err error
 	switch {
 	case cfg.Web.CertFile != "":
 		cert, err = tls.LoadX509KeyPair(cfg.Web.CertFile, cfg.Web.KeyFile)
 		if err != nil {
-			return fmt.Errorf("web.cert_file: %w", err)
+			return nil, fmt.Errorf("web.cert_file: %w", err)
 		}
 	case len(a.listeners) > 0 && !loopback(cfg.Web.Listen) && !cfg.Web.Insecure:
 		var fingerprint string
 		cert, fingerprint, err = web.SelfSigned(cfg.State.Dir, hostNames())
 		if err != nil {
-			return fmt.Errorf("make a certificate for the page: %w", err)
+			return nil, fmt.Errorf("make a certificate for the page: %w", err)
 		}
 		a.log.Info("the page has a certificate of its own making", "sha256", fingerprint)
 	default:
-		return nil
+		return nil, nil
 	}
-	for i, l := range a.listeners {
-		a.listeners[i] = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}})
-	}
-	return nil
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}, nil
 }
 
 // hostNames are what this machine may be called by.
@@ -84,19 +78,30 @@ func hostNames() []string {
 
 // status is what the page's foot tells of the agent.
 func (a *agent) status() web.Status {
-	in, out := a.inbound.State(), a.outbound.State()
-	s := a.setup()
+	i := a.info()
 	status := web.Status{
-		Version: versionText(), StartedAt: diagnose.Stamp{Time: a.started},
-		Inbound: string(in.State), Publishing: string(out.State), Languages: s.set.Languages(),
+		Version: i.Version, StartedAt: i.StartedAt, Epoch: i.Epoch, Languages: i.Languages,
+		Inbound: string(a.inbound.State().State), Publishing: string(a.outbound.State().State),
 	}
-	for _, p := range a.info().Packs {
-		status.Packs = append(status.Packs, fmt.Sprintf("%s@%d", p.Name, p.Version))
+	for _, p := range i.Packs {
+		status.Packs = append(status.Packs, web.Pack(p))
 	}
-	for _, src := range s.cfg.Sources {
-		status.Sources = append(status.Sources, src.Name+": "+src.Topic)
+	for _, s := range i.Sources {
+		status.Sources = append(status.Sources, web.Source(s))
+	}
+	if i.ReloadError != nil {
+		status.ReloadError = diagnose.NullString(*i.ReloadError)
 	}
 	return status
+}
+
+// code answers what a code means, by the rules in force.
+func (a *agent) code(text string) (any, error) {
+	answer, ok := lookUp(a.setup().set, text)
+	if !ok {
+		return nil, fmt.Errorf("%q is no code (a number such as -4013, 65529 or 0xfff9)", text)
+	}
+	return answer, nil
 }
 
 // decide carries out a request from page or command line.

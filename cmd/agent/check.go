@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
+	"os"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -75,12 +75,10 @@ func checkAll(flags *pflag.FlagSet) ([]checkMistake, error) {
 	}
 	opts := rules.Options{}
 	if cfg != nil {
-		opts.Dir = cfg.Rules.Dir
-		// What is no language was told above.
-		opts.Languages = slices.DeleteFunc(slices.Clone(cfg.Languages), func(tag string) bool {
-			_, ok := rules.Canonical(tag)
-			return !ok
-		})
+		opts = rules.Options{Languages: cfg.Languages, Dir: cfg.Rules.Dir}
+	} else {
+		// The rules are looked at all the same, so that one run tells all.
+		opts.Dir = rulesDir(flags)
 	}
 	var wrong rules.Mistakes
 	if _, err := rules.Load(opts); err != nil && !errors.As(err, &wrong) {
@@ -90,4 +88,21 @@ func checkAll(flags *pflag.FlagSet) ([]checkMistake, error) {
 		found = append(found, checkMistake{cmp.Or(m.File, "rules"), m.Line, m.Col, "", m.Text, m.String()})
 	}
 	return found, nil
+}
+
+// rulesDir is where the site's rules are by a configuration that is wrong
+// elsewhere; empty where it does not say, or not well.
+func rulesDir(flags *pflag.FlagSet) string {
+	const section, name = "rules", "dir"
+	if f := flags.Lookup(flagName(section + "." + name)); f != nil && f.Changed {
+		return f.Value.String()
+	}
+	if dir, ok := os.LookupEnv(envName(section + "." + name)); ok {
+		return dir
+	}
+	var told collector // by loadConfig
+	file, content := readConfigFile(flags, defaultConfigFile, &told)
+	values, _ := readYAML(file, content, &told).values[section].(map[string]any)
+	dir, _ := values[name].(string)
+	return dir
 }

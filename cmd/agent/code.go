@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -56,7 +58,7 @@ The vendor's names (ENDPOINT_UNREACHABLE) and the names of conditions
 		if output.word == formatJSON {
 			return printJSON(cmd.OutOrStdout(), answers)
 		}
-		t := codeText{labels: labelsIn(spoken), reader: diagnose.Audience(reader.word)}
+		t := codeText{labels: labelsIn(spoken), width: textWidth(cmd.OutOrStdout()), reader: diagnose.Audience(reader.word)}
 		_, err = fmt.Fprint(cmd.OutOrStdout(), t.all(answers))
 		return err
 	}
@@ -200,13 +202,52 @@ func codesOf(set *rules.Set, rule *diagnose.Rule) []int32 {
 
 // answer is the diagnosis that a first report of the code would make.
 func answer(set *rules.Set, m diagnose.Match, arg string) codeAnswer {
+	noun := labelsIn(set.Languages()[0]).device
 	d := diagnose.Presumed(m, "", arg)
+	d.Device = diagnose.DeviceID(noun)
 	d = d.Describe(set)
+	for i := range d.Causes {
+		d.Causes[i].Because = begin(d.Causes[i].Because, noun)
+	}
+	advice := set.Advice(&d)
+	for lang, a := range advice {
+		a.Title, a.Summary = begin(a.Title, noun), begin(a.Summary, noun)
+		a.Because = beginAll(a.Because, noun)
+		a.User, a.Technician, a.Developer = beginSteps(a.User, noun), beginSteps(a.Technician, noun), beginSteps(a.Developer, noun)
+		advice[lang] = a
+	}
 	return codeAnswer{
 		Code: d.Code, Family: d.Family, Condition: d.Condition, Severity: d.Severity, Causes: d.Causes,
-		Advice: set.Advice(&d), CodeRaw: arg, Known: m.Known, Title: d.Title, Action: d.Action, Kind: d.Kind,
+		Advice: advice, CodeRaw: arg, Known: m.Known, Title: begin(d.Title, noun), Action: d.Action, Kind: d.Kind,
 		Audience: d.Audience, Deprecated: m.Rule.Deprecated, Rule: d.Rule, Codes: codesOf(set, m.Rule),
 	}
+}
+
+// begin makes a sentence that begins with the noun begin with a capital: the
+// noun stands where otherwise a device's id would.
+func begin(sentence, noun string) string {
+	if rest, ok := strings.CutPrefix(sentence, noun); ok {
+		first, size := utf8.DecodeRuneInString(noun)
+		return string(unicode.ToUpper(first)) + noun[size:] + rest
+	}
+	return sentence
+}
+
+func beginAll(sentences []string, noun string) []string {
+	all := make([]string, len(sentences)) // the rules share theirs
+	for i, s := range sentences {
+		all[i] = begin(s, noun)
+	}
+	return all
+}
+
+func beginSteps(steps []diagnose.Step, noun string) []diagnose.Step {
+	all := make([]diagnose.Step, len(steps))
+	for i, s := range steps {
+		s.Title, s.WorkedIf, s.Details = begin(s.Title, noun), begin(s.WorkedIf, noun), beginAll(s.Details, noun)
+		all[i] = s
+	}
+	return all
 }
 
 // success answers for 0, which is no fault, and which no rule matches.

@@ -18,6 +18,8 @@ type labels struct {
 	noSteps, others         string
 	workedIf, within        string // within has a place for the seconds
 	success, successSummary string
+	// device stands for the id of a device.
+	device string
 	// gap stands behind the sentence before within.
 	gap string
 }
@@ -33,7 +35,7 @@ func labelsIn(lang string) labels {
 			},
 			noSteps: "没有步骤。", others: "其他读者的步骤：",
 			workedIf: "成功的标志：", within: "Fieldmedic 会在 %d 秒内看到。",
-			success: "成功", successSummary: "0 表示调用成功，不是故障。",
+			device: "该设备", success: "成功", successSummary: "0 表示调用成功，不是故障。",
 		}
 	}
 	return labels{
@@ -45,13 +47,14 @@ func labelsIn(lang string) labels {
 		},
 		noSteps: "There are no steps for this reader.", others: "Steps for other readers: ",
 		workedIf: "It worked if: ", within: "Fieldmedic sees it within %d s.", gap: " ",
-		success: "Success", successSummary: "0 means that the call worked. It is no fault.",
+		device: "the device", success: "Success", successSummary: "0 means that the call worked. It is no fault.",
 	}
 }
 
 // codeText prints answers.
 type codeText struct {
 	labels labels
+	width  int
 	// reader whose steps are shown; empty: the one whom the code addresses.
 	reader diagnose.Audience
 }
@@ -61,7 +64,7 @@ func (t codeText) all(answers []codeAnswer) string {
 	for i := range answers {
 		texts[i] = t.one(&answers[i])
 	}
-	return strings.Join(texts, "\n"+strings.Repeat("-", screenWidth)+"\n")
+	return strings.Join(texts, "\n"+strings.Repeat("-", t.width)+"\n")
 }
 
 func (t codeText) one(a *codeAnswer) string {
@@ -69,24 +72,24 @@ func (t codeText) one(a *codeAnswer) string {
 	for _, advice = range a.Advice { // there is one: of one language
 	}
 	var b strings.Builder
-	writeWrapped(&b, "", a.Title)
-	writeWrapped(&b, "", t.head(a))
+	b.WriteString(paragraph("", "", a.Title, t.width))
+	b.WriteString(paragraph("", "", t.head(a), t.width))
 	b.WriteByte('\n')
 	if !a.Known {
-		writeWrapped(&b, "", t.labels.unknown)
+		b.WriteString(paragraph("", "", t.labels.unknown, t.width))
 	}
 	if a.Deprecated {
-		writeWrapped(&b, "", t.labels.unused)
+		b.WriteString(paragraph("", "", t.labels.unused, t.width))
 	}
-	writeWrapped(&b, "", advice.Summary)
+	b.WriteString(paragraph("", "", advice.Summary, t.width))
 	if len(a.Causes) == 0 {
 		return b.String()
 	}
 	b.WriteString("\n" + t.labels.causes + "\n")
 	for i, c := range a.Causes {
 		number, indent := numbered(i, len(a.Causes))
-		writeWrapped(&b, number, c.Cause+" -> "+string(c.Action))
-		writeWrapped(&b, indent, c.Because)
+		b.WriteString(paragraph(number, indent, c.Cause+" -> "+string(c.Action), t.width))
+		b.WriteString(paragraph(indent, indent, c.Because, t.width))
 	}
 	t.steps(&b, a, &advice)
 	return b.String()
@@ -122,19 +125,19 @@ func (t codeText) steps(b *strings.Builder, a *codeAnswer, advice *diagnose.Advi
 	}
 	b.WriteString("\n" + t.labels.steps[reader] + "\n")
 	if len(by[reader]) == 0 {
-		writeWrapped(b, "", t.labels.noSteps)
+		b.WriteString(paragraph("", "", t.labels.noSteps, t.width))
 	}
 	for i, s := range by[reader] {
 		number, indent := numbered(i, len(by[reader]))
-		writeWrapped(b, number, s.Title)
+		b.WriteString(paragraph(number, indent, s.Title, t.width))
 		for _, detail := range s.Details {
-			writeWrapped(b, indent+"- ", detail)
+			b.WriteString(paragraph(indent+"- ", indent+"  ", detail, t.width))
 		}
 		worked := t.labels.workedIf + s.WorkedIf
 		if s.WithinS != nil {
 			worked += t.labels.gap + fmt.Sprintf(t.labels.within, *s.WithinS)
 		}
-		writeWrapped(b, indent, worked)
+		b.WriteString(paragraph(indent, indent, worked, t.width))
 	}
 	var others []string
 	for _, other := range diagnose.Audiences() {

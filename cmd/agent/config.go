@@ -13,7 +13,7 @@ import (
 
 // This is the only file that knows viper. It joins the four places a value may
 // come from; what the values are and whether they hold is said in the files
-// beside it (keys, yaml, check).
+// beside it: keys, file, yaml, complete, check, and one for each larger section.
 
 // Config is everything an operator may set (contract section 2). It is made
 // once, checked as a whole, and never written to again; a reload makes another.
@@ -146,44 +146,40 @@ func flagName(key string) string { return strings.NewReplacer(".", "-", "_", "-"
 func addConfigFlags(flags *pflag.FlagSet) {
 	flags.StringP("config", "c", "", "configuration `file` (default "+defaultConfigFile+", if it is there)")
 	for _, k := range configKeys() {
-		flags.String(flagName(k.name), "", "sets "+k.name+" ("+k.kind.String()+")")
+		flags.String(flagName(k.name), "", "sets "+k.name+", `"+k.kind.String()+"`")
+		if k.kind == kindSwitch {
+			flags.Lookup(flagName(k.name)).NoOptDefVal = "true" // --web-insecure alone switches it on
+		}
 	}
 }
 
-// loadConfig reads file, environment and flags into a Config. The error is
-// configMistakes, with everything that is wrong.
+// loadConfig reads file, environment and flags into a Config, at the start and
+// at each reload. The error is configMistakes, with everything that is wrong.
 func loadConfig(flags *pflag.FlagSet) (*Config, error) {
+	return loadConfigFrom(flags, defaultConfigFile)
+}
+
+// loadConfigFrom is loadConfig with another usual place of the file.
+func loadConfigFrom(flags *pflag.FlagSet, usual string) (*Config, error) {
 	var found collector
-	file, content := readConfigFile(flags, &found)
-	tree := readYAML(file, content, &found)
+	file, content := readConfigFile(flags, usual, &found)
+	return decodeConfig(readYAML(file, content, &found), flags, &found)
+}
+
+// decodeConfig joins what the places say, and judges it as a whole.
+func decodeConfig(tree configTree, flags *pflag.FlagSet, found *collector) (*Config, error) {
 	v := viper.New()
 	for key, value := range defaults() {
 		v.SetDefault(key, value)
 	}
 	if err := v.MergeConfigMap(tree.values); err != nil {
-		return nil, fmt.Errorf("take over %s: %w", file, err)
+		return nil, fmt.Errorf("take over %s: %w", tree.file, err)
 	}
-	v.AllowEmptyEnv(true)
-	origin := origins{tree: tree, named: map[string]string{}}
-	for _, k := range configKeys() {
-		if err := v.BindEnv(k.name, envName(k.name)); err != nil {
-			return nil, fmt.Errorf("bind %s: %w", envName(k.name), err)
-		}
-		if text, ok := os.LookupEnv(envName(k.name)); ok {
-			found.fromText(envName(k.name), k, text)
-			origin.named[k.name] = envName(k.name)
-		}
-		flag := flags.Lookup(flagName(k.name))
-		if flag == nil || !flag.Changed {
-			continue
-		}
-		found.fromText("--"+flag.Name, k, flag.Value.String())
-		origin.named[k.name] = "--" + flag.Name
-		if err := v.BindPFlag(k.name, flag); err != nil {
-			return nil, fmt.Errorf("bind --%s: %w", flag.Name, err)
-		}
+	named, err := bind(v, flags, found)
+	if err != nil {
+		return nil, err
 	}
-	if found.structural() {
+	if found.broken {
 		return nil, found.err()
 	}
 	cfg := new(Config)
@@ -192,6 +188,37 @@ func loadConfig(flags *pflag.FlagSet) (*Config, error) {
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
 	cfg.complete()
-	cfg.check(&checker{found: &found, origins: origin})
-	return cfg, found.err()
+	cfg.check(&checker{found: found, tree: tree, named: named})
+	if err := found.err(); err != nil {
+		return nil, err
+	}
+	return cfg, nil
+}
+
+// bind lays variables and flags over the file, and answers which keys they set.
+// A text that does not fit its key is a mistake and sets nothing.
+func bind(v *viper.Viper, flags *pflag.FlagSet, found *collector) (map[string]origin, error) {
+	v.AllowEmptyEnv(true)
+	named := map[string]origin{}
+	take := func(k key, name, text string) bool {
+		places, ok := found.fromText(name, k, text)
+		if ok {
+			named[k.name] = origin{name, places}
+		}
+		return ok
+	}
+	for _, k := range configKeys() {
+		if text, set := os.LookupEnv(envName(k.name)); set && take(k, envName(k.name), text) {
+			if err := v.BindEnv(k.name, envName(k.name)); err != nil {
+				return nil, fmt.Errorf("bind %s: %w", envName(k.name), err)
+			}
+		}
+		flag := flags.Lookup(flagName(k.name))
+		if flag != nil && flag.Changed && take(k, "--"+flag.Name, flag.Value.String()) {
+			if err := v.BindPFlag(k.name, flag); err != nil {
+				return nil, fmt.Errorf("bind --%s: %w", flag.Name, err)
+			}
+		}
+	}
+	return named, nil
 }

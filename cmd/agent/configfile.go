@@ -36,7 +36,7 @@ func readConfigFile(flags *pflag.FlagSet, usual string, found *collector) (strin
 	case !named && errors.Is(err, os.ErrNotExist):
 		return "", nil
 	}
-	found.unreadable(file, position{}, "%v", plainFileError(err))
+	found.unreadable(file, position{}, "%v (a file that can be read, 1 MiB at most)", plainFileError(err))
 	return file, nil
 }
 
@@ -90,6 +90,9 @@ func parseYAML(where string, content []byte, found *collector) *yaml.Node {
 	return doc.Content[0]
 }
 
+// rightYAML is what most often is wrong in what is no YAML.
+const rightYAML = "indent with blanks, close quotes and brackets, put values with : or # in quotes"
+
 func syntaxError(where string, err error, found *collector) {
 	if errors.Is(err, io.EOF) {
 		return // an empty file: every key has its default
@@ -97,10 +100,10 @@ func syntaxError(where string, err error, found *collector) {
 	var load *yaml.LoadError
 	if errors.As(err, &load) {
 		at := position{max(1, load.Mark.Line), max(1, load.Mark.Column)}
-		found.unreadable(where, at, "cannot be read as YAML: %s", load.Message)
+		found.unreadable(where, at, "cannot be read as YAML: %s (%s)", load.Message, rightYAML)
 		return
 	}
-	found.unreadable(where, position{1, 1}, "cannot be read as YAML: %v", err)
+	found.unreadable(where, position{1, 1}, "cannot be read as YAML: %v (%s)", err, rightYAML)
 }
 
 // badByte finds the first byte that YAML may not hold (YAML 1.2.2, 5.1).

@@ -6,38 +6,45 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"go.yaml.in/yaml/v4"
 )
 
 // Size is a number of bytes, written as 64MiB.
 type Size int64
 
-// Units of a Size; the longest suffix comes first.
-func sizeUnits() []struct {
-	suffix string
-	bytes  int64
-} {
-	return []struct {
+// maxWritten is the largest Size that may be written, 1 TiB.
+const maxWritten = 1 << 40
+
+// parseSize reads a size: a whole number above 0 with a unit, 1 TiB at most.
+func parseSize(text string) (Size, bool) {
+	units := []struct {
 		suffix string
 		bytes  int64
-	}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"B", 1}}
-}
-
-// parseSize reads a size: a whole number with a unit.
-func parseSize(s string) (Size, error) {
-	for _, u := range sizeUnits() {
-		digits, ok := strings.CutSuffix(s, u.suffix)
+	}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"B", 1}} // B is the end of all others
+	for _, u := range units {
+		digits, ok := strings.CutSuffix(text, u.suffix)
 		if !ok {
 			continue
 		}
 		n, err := strconv.ParseInt(digits, 10, 64)
-		if err == nil && n > 0 && n <= 1<<40/u.bytes {
-			return Size(n * u.bytes), nil
+		if err != nil || n <= 0 || n > maxWritten/u.bytes || strconv.FormatInt(n, 10) != digits {
+			return 0, false
 		}
-		break
+		return Size(n * u.bytes), true
 	}
-	return 0, fmt.Errorf("%q is no size (a whole number with its unit: 64MiB)", s)
+	return 0, false
+}
+
+// String is the size in the largest unit that divides it.
+func (s Size) String() string {
+	switch {
+	case s != 0 && s%(1<<30) == 0:
+		return strconv.FormatInt(int64(s>>30), 10) + "GiB"
+	case s != 0 && s%(1<<20) == 0:
+		return strconv.FormatInt(int64(s>>20), 10) + "MiB"
+	case s != 0 && s%(1<<10) == 0:
+		return strconv.FormatInt(int64(s>>10), 10) + "KiB"
+	}
+	return strconv.FormatInt(int64(s), 10) + "B"
 }
 
 // kind is what the value of a key looks like.
@@ -118,35 +125,27 @@ func kindOfType(t reflect.Type) kind {
 	return kindText
 }
 
-// fits tells what is wrong with a scalar of this kind, or nil.
-func (k kind) fits(text string) error {
-	var err error
+// fits tells whether a text is a scalar of this kind.
+func (k kind) fits(text string) bool {
+	fits := true
 	switch k {
 	case kindSwitch:
-		if text != "true" && text != "false" {
-			err = fmt.Errorf("%q is no switch", text)
-		}
+		fits = text == "true" || text == "false"
 	case kindCount:
-		if n, e := strconv.Atoi(text); e != nil || strconv.Itoa(n) != text {
-			err = fmt.Errorf("%q is no whole number", text)
-		}
+		n, err := strconv.Atoi(text)
+		fits = err == nil && strconv.Itoa(n) == text
 	case kindDuration:
-		if _, e := time.ParseDuration(text); e != nil {
-			err = fmt.Errorf("%q is no duration", text)
-		}
+		_, err := time.ParseDuration(text)
+		fits = err == nil
 	case kindSize:
-		_, sizeErr := parseSize(text)
-		return sizeErr
+		_, fits = parseSize(text)
 	case kindText, kindTexts, kindObjects:
 	}
-	if err != nil {
-		return fmt.Errorf("%w (%s)", err, k)
-	}
-	return nil
+	return fits
 }
 
-// listFromText lets the environment and flags give lists: texts by comma,
-// objects as YAML.
+// listFromText makes a list of what a variable or a flag gave: texts by comma,
+// objects as YAML. That it can be read was found out before.
 func listFromText(from, to reflect.Type, data any) (any, error) {
 	text, ok := data.(string)
 	if !ok || from.Kind() != reflect.String || to.Kind() != reflect.Slice {
@@ -155,26 +154,31 @@ func listFromText(from, to reflect.Type, data any) (any, error) {
 	if to.Elem().Kind() == reflect.String {
 		return splitList(text), nil
 	}
-	var objects []map[string]any
-	if err := yaml.Unmarshal([]byte(text), &objects); err != nil {
-		return nil, fmt.Errorf("read the list: %w", err)
-	}
-	return objects, nil
+	k := key{kind: kindObjects, fields: keysOf(to.Elem(), "")}
+	return objectsFromText("", k, text, new(collector), map[string]position{}), nil
 }
 
+// splitList splits at commas. Blanks around an item are not part of it, and an
+// empty text is an empty list.
 func splitList(text string) []string {
-	list := []string{}
-	for item := range strings.SplitSeq(text, ",") {
-		if item = strings.TrimSpace(item); item != "" {
-			list = append(list, item)
-		}
+	if strings.TrimSpace(text) == "" {
+		return []string{}
 	}
-	return list
+	items := strings.Split(text, ",")
+	for i := range items {
+		items[i] = strings.TrimSpace(items[i])
+	}
+	return items
 }
 
 func sizeFromText(_, to reflect.Type, data any) (any, error) {
-	if text, ok := data.(string); ok && to == reflect.TypeFor[Size]() {
-		return parseSize(text)
+	text, ok := data.(string)
+	if !ok || to != reflect.TypeFor[Size]() {
+		return data, nil
 	}
-	return data, nil
+	size, ok := parseSize(text)
+	if !ok {
+		return nil, fmt.Errorf("%s does not fit (%s)", quote(text), kindSize)
+	}
+	return size, nil
 }

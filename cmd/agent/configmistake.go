@@ -123,23 +123,21 @@ func (c *checker) wrong(path, format string, args ...any) {
 	}
 	for set := path; set != ""; set = above(set) {
 		if o, ok := c.named[set]; ok {
-			at, _ := placeOf(o.places, path)
-			c.found.add(o.name, at, path, format, args...)
+			c.found.add(o.name, placeOf(o.places, path), path, format, args...)
 			return
 		}
 	}
-	at, _ := placeOf(c.tree.places, path)
-	c.found.add(cmp.Or(c.tree.file, "default"), at, path, format, args...)
+	c.found.add(cmp.Or(c.tree.file, "default"), placeOf(c.tree.places, path), path, format, args...)
 }
 
 // placeOf finds the place of a path, or that of the nearest thing above it.
-func placeOf(places map[string]position, path string) (position, bool) {
+func placeOf(places map[string]position, path string) position {
 	for ; path != ""; path = above(path) {
 		if at, ok := places[path]; ok {
-			return at, true
+			return at
 		}
 	}
-	return position{}, false
+	return position{}
 }
 
 // above is the path of what a key stands in: sources[1].topic, sources[1],

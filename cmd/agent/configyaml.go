@@ -1,7 +1,6 @@
 package main
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
@@ -30,7 +29,7 @@ func readYAML(file string, content []byte, found *collector) configTree {
 		return t
 	}
 	if root.Kind != yaml.MappingNode {
-		found.unreadable(file, positionOf(root), "%s (keys with values)", describe(root))
+		found.unreadable(file, positionOf(root), "%s", misfit(root, aMapping))
 		return t
 	}
 	r := yamlReader{where: file, found: found, places: t.places}
@@ -45,6 +44,21 @@ type yamlReader struct {
 	places map[string]position
 }
 
+// aMapping is what a section is, in the words of a message.
+const aMapping = "keys with values"
+
+// misfit says that a node is not what belongs in its place.
+func misfit(n *yaml.Node, right string) string {
+	if isNull(n) {
+		return "the value is missing (" + right + ")"
+	}
+	return describe(n) + " does not fit (" + right + ")"
+}
+
+func (r *yamlReader) misfit(n *yaml.Node, path, right string) {
+	r.misread(n, path, "%s", misfit(n, right))
+}
+
 func (r *yamlReader) misread(n *yaml.Node, path, format string, args ...any) {
 	r.found.misread(r.where, positionOf(n), path, format, args...)
 }
@@ -57,33 +71,32 @@ func (r *yamlReader) section(n *yaml.Node, prefix string, keys []key, into map[s
 		return
 	}
 	if n.Kind != yaml.MappingNode {
-		r.misread(n, path, "%s (keys with values)", describe(n))
+		r.misfit(n, path, aMapping)
 		return
 	}
 	first := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name, value := n.Content[i], n.Content[i+1]
 		if name.Kind != yaml.ScalarNode {
-			r.found.add(r.where, positionOf(name), path, "%s as a key (one of %s)", describe(name), list(names(prefix, keys)))
+			r.found.add(r.where, positionOf(name), path, "%s cannot be a key (%s)", describe(name), strings.Join(siblings(prefix, keys), ", "))
 			continue
 		}
-		below := prefix + name.Value
 		if line, twice := first[name.Value]; twice {
-			r.found.add(r.where, positionOf(name), below, "the key is there twice (once; it stands in line %d too)", line)
+			r.found.add(r.where, positionOf(name), prefix+name.Value, "the key is there twice (once; it stands in line %d too)", line)
 			continue
 		}
 		first[name.Value] = name.Line
-		r.value(name, value, below, keys, into)
+		r.value(name, value, prefix, keys, into)
 	}
 }
 
 // value reads what stands under one name: a leaf, or a section.
-func (r *yamlReader) value(name, value *yaml.Node, path string, keys []key, into map[string]any) {
-	prefix := strings.TrimSuffix(path, name.Value)
-	if !slices.Contains(names(prefix, keys), name.Value) {
+func (r *yamlReader) value(name, value *yaml.Node, prefix string, keys []key, into map[string]any) {
+	if !slices.Contains(siblings(prefix, keys), name.Value) {
 		r.unknown(name, prefix, keys)
 		return
 	}
+	path := prefix + name.Value
 	r.places[path] = positionOf(value)
 	i := slices.IndexFunc(keys, func(k key) bool { return k.name == path })
 	switch {
@@ -99,30 +112,31 @@ func (r *yamlReader) value(name, value *yaml.Node, path string, keys []key, into
 	}
 }
 
-// unknown tells of a name that is no key. Of the key that was probably meant,
+// unknown tells of a name that is no key. Of a key that was probably meant,
 // nothing more is said.
 func (r *yamlReader) unknown(name *yaml.Node, prefix string, keys []key) {
 	path := prefix + name.Value
-	near, hint := nearestKey(prefix, name.Value, keys)
-	if near != "" {
-		r.found.forget(near)
+	meant, hint := nearestKey(prefix, name.Value, keys)
+	for _, k := range meant {
+		r.found.forget(k)
 	}
 	r.misread(name, path, "unknown key (%s)", hint)
 }
 
-// plain refuses anchors, aliases and tags.
+// plain refuses aliases, anchors and tags. Without its anchor, a value can still
+// be judged.
 func (r *yamlReader) plain(n *yaml.Node, path string) bool {
 	switch {
 	case n.Kind == yaml.AliasNode:
-		r.misread(n, path, "an alias (write the value out)")
-	case n.Anchor != "":
-		r.misread(n, path, "an anchor (write the value out where it is needed)")
+		r.misread(n, path, "an alias is not followed (write the value out)")
+		return false
 	case n.Style&yaml.TaggedStyle != 0:
-		r.misread(n, path, "a tag (a plain value)")
-	default:
-		return true
+		r.misread(n, path, "a tag is not read (the plain value)")
+		return false
+	case n.Anchor != "":
+		r.found.add(r.where, positionOf(n), path, "an anchor is of no use (write the value out where it is needed)")
 	}
-	return false
+	return true
 }
 
 // leaf reads a value of a known kind. Scalars are kept as text.
@@ -130,32 +144,30 @@ func (r *yamlReader) leaf(n *yaml.Node, path string, k key) (any, bool) {
 	if !r.plain(n, path) {
 		return nil, false
 	}
-	tag := n.ShortTag()
+	quoted := n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0
+	fits := k.kind.fits(n.Value)
 	switch {
 	case k.kind == kindTexts || k.kind == kindObjects:
 		return r.list(n, path, k)
-	case n.Kind != yaml.ScalarNode || tag == "!!null":
-		r.misread(n, path, "%s (%s)", describe(n), k.kind)
-		return nil, false
-	case k.kind == kindText && tag != "!!str":
-		r.misread(n, path, "%s is no text (put it in quotes)", n.Value)
-		return nil, false
-	case k.kind == kindSwitch && tag != "!!bool", k.kind == kindCount && tag != "!!int":
-		r.misread(n, path, "%s is not %s", describe(n), k.kind)
-		return nil, false
+	case n.Kind != yaml.ScalarNode || isNull(n):
+		r.misfit(n, path, k.kind.String())
+	case k.kind == kindText && n.ShortTag() != "!!str":
+		r.misread(n, path, "%s is no text (put it in quotes)", plainKey(n.Value))
+	case quoted && fits && (k.kind == kindSwitch || k.kind == kindCount):
+		r.misread(n, path, "%s in quotes is a text (%s, without quotes)", quote(n.Value), k.kind)
+	case !fits:
+		r.misfit(n, path, k.kind.String())
+	default:
+		return n.Value, true
 	}
-	if err := k.kind.fits(n.Value); err != nil {
-		r.misread(n, path, "%v", err)
-		return nil, false
-	}
-	return n.Value, true
+	return nil, false
 }
 
 // list reads a list of texts or of objects. An item that cannot be read keeps
 // its place, so that those after it are counted right.
 func (r *yamlReader) list(n *yaml.Node, path string, k key) (any, bool) {
 	if n.Kind != yaml.SequenceNode {
-		r.misread(n, path, "%s (%s)", describe(n), k.kind)
+		r.misfit(n, path, k.kind.String())
 		return nil, false
 	}
 	texts, objects := make([]string, len(n.Content)), make([]any, len(n.Content))
@@ -169,7 +181,7 @@ func (r *yamlReader) list(n *yaml.Node, path string, k key) (any, bool) {
 			continue
 		}
 		object := map[string]any{}
-		r.section(node, at+".", below(k.fields, at+"."), object)
+		r.section(node, at+".", under(at+".", k.fields), object)
 		objects[i] = object
 	}
 	if k.kind == kindTexts {
@@ -178,8 +190,8 @@ func (r *yamlReader) list(n *yaml.Node, path string, k key) (any, bool) {
 	return objects, true
 }
 
-// below are keys under a prefix.
-func below(fields []key, prefix string) []key {
+// under are the keys of an object under its prefix.
+func under(prefix string, fields []key) []key {
 	keys := slices.Clone(fields)
 	for i := range keys {
 		keys[i].name = prefix + keys[i].name
@@ -198,8 +210,6 @@ func describe(n *yaml.Node) string {
 		return "a list"
 	case n.Kind == yaml.AliasNode:
 		return "an alias"
-	case isNull(n):
-		return "no value"
 	}
 	return quote(n.Value)
 }
@@ -214,12 +224,12 @@ func (c *collector) fromText(where string, k key, text string) (map[string]posit
 		objectsFromText(where, k, text, &inside, places)
 	case kindTexts:
 	case kindText, kindSwitch, kindCount, kindDuration, kindSize:
-		if err := k.kind.fits(text); err != nil {
-			inside.misread(where, position{}, k.name, "%v", err)
+		if !k.kind.fits(text) {
+			inside.misread(where, position{}, k.name, "%s does not fit (%s)", quote(text), k.kind)
 		}
 	}
 	c.found = append(c.found, inside.found...)
-	for path := range maps.Keys(inside.unread) {
+	for path := range inside.unread {
 		c.forget(path)
 	}
 	if inside.broken {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,12 +23,12 @@ func newDemo() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show the service at work on a simulated site",
-		Long: `Run the service on a broker of its own, with a simulated site that breaks and heals
-in a loop, and print each diagnosis as it is raised, changed and cleared.
+		Long: `Run the service on a broker of its own, with a simulated site that breaks and
+heals in a loop, and print each diagnosis as it is raised, changed and cleared.
 
-The state is kept in a temporary directory and removed at the end. Broker and page take
-free ports on 127.0.0.1. No configuration file is read, and nothing leaves this machine.
-Ctrl-C ends it.`,
+The state is kept in a temporary directory and removed at the end. Broker and
+page take free ports on 127.0.0.1. No configuration file is read, and nothing
+leaves this machine. Ctrl-C ends it.`,
 		Example: `  fieldmedic demo
   fieldmedic demo --for 1m`,
 		Args: cobra.NoArgs,
@@ -55,6 +57,10 @@ func runDemo(ctx context.Context, last time.Duration, stdout, stderr io.Writer) 
 		ctx, cancel = context.WithTimeout(ctx, last)
 		defer cancel()
 	}
+	// A terminal that is closed, or a reader who has seen enough, ends it too:
+	// the state is to be removed in any case.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP, syscall.SIGPIPE)
+	defer stop()
 	dir, err := os.MkdirTemp("", "fieldmedic-demo-")
 	if err != nil {
 		return fmt.Errorf("make a place for the state: %w", err)
@@ -66,7 +72,7 @@ func runDemo(ctx context.Context, last time.Duration, stdout, stderr io.Writer) 
 	}
 	defer func() { err = errors.Join(err, showBack()) }()
 	level := new(slog.LevelVar)
-	log := newLog(stderr, LogConfig{Level: "warn", Format: "text"}, level)
+	log := newLog(stderr, LogConfig{Level: "error", Format: "text"}, level)
 	now, err := demoSetup(dir)
 	if err != nil {
 		return err

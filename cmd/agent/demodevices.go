@@ -45,13 +45,15 @@ type demoDevice struct {
 	id, model, fw string
 	producer      demoProducer
 	number        int
-	fault         *demoFault
-	next          time.Time
+	// fault is what is wrong, nil when it is well.
+	fault *demoFault
+	// next is when it reports again, counted from the start of the demo.
+	next time.Duration
 }
 
 // demoDevices are twelve devices in two rooms.
-func demoDevices() []*demoDevice {
-	devices := []*demoDevice{
+func demoDevices() []demoDevice {
+	devices := []demoDevice{
 		{id: "living-ac", model: "AC split unit", fw: "43059"},
 		{id: "living-remote", model: "RM4 pro", fw: "52079", producer: demoLAN},
 		{id: "living-plug-tv", model: "SP4L", fw: "57001"},
@@ -65,8 +67,8 @@ func demoDevices() []*demoDevice {
 		{id: "kitchen-lamp", model: "LB1", fw: "50051"},
 		{id: "kitchen-boiler", model: "Water heater", fw: "30112"},
 	}
-	for i, d := range devices {
-		d.number = i + 1
+	for i := range devices {
+		devices[i].number = i + 1
 	}
 	return devices
 }

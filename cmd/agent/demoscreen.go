@@ -28,12 +28,12 @@ type demoScreen struct {
 
 	snapshots map[diagnose.DeviceID]diagnose.SnapshotJSON
 	// waiting events have no snapshot yet that knows them.
-	waiting []demoEvent
+	waiting []waitingEvent
 	// shown is what was last printed of each open diagnosis, by id.
 	shown map[string]diagnose.Diagnosis
 }
 
-type demoEvent struct {
+type waitingEvent struct {
 	diagnose.Event
 	since time.Time
 }
@@ -132,7 +132,7 @@ func (s *demoScreen) take(m paho.Message) error {
 		}
 		s.snapshots[snapshot.Device] = snapshot
 	case "event":
-		event := demoEvent{since: time.Now()}
+		event := waitingEvent{since: time.Now()}
 		if err := json.Unmarshal(m.Payload(), &event.Event); err != nil {
 			return fmt.Errorf("read an event: %w", err)
 		}
@@ -173,14 +173,15 @@ func (s *demoScreen) advice(e diagnose.Event) (diagnose.Advice, bool) {
 	}
 	for _, d := range snapshot.Diagnoses {
 		if d.ID == e.Diagnosis.ID {
-			return firstLanguage(d), true
+			advice, _ := adviceIn("", d)
+			return advice, true
 		}
 	}
 	return diagnose.Advice{}, true
 }
 
 // demoLines tells an event in two lines: what, and the likely cause with the
-// first step. What is over needs no step.
+// first step; in one where nothing is to be done, or still the same.
 func demoLines(e diagnose.Event, before diagnose.Diagnosis, advice diagnose.Advice) string {
 	d := e.Diagnosis
 	line := fmt.Sprintf("%s  %-7s  %s: %s", demoClock(e.At.Time), strings.ToUpper(string(e.Type)),
@@ -188,6 +189,9 @@ func demoLines(e diagnose.Event, before diagnose.Diagnosis, advice diagnose.Advi
 	switch e.Type {
 	case diagnose.Changed:
 		line += " (" + cmp.Or(strings.Join(differences(before, *d), ", "), "changed") + ")"
+		if before.Leading().Cause == d.Leading().Cause {
+			return line + "\n"
+		}
 	case diagnose.Cleaned:
 		return line + fmt.Sprintf(" (%s, after %s)\n", endedBy(d.ClearedBy), ago(d.ClearedAt.Sub(d.FirstSeen.Time)))
 	case diagnose.Raised:

@@ -10,18 +10,22 @@ import (
 
 // This file is what the words of a diagnosis are called before people.
 
-// firstLanguage is the advice in the language of the diagnosis' own sentences.
-func firstLanguage(d diagnose.DiagnosisJSON) diagnose.Advice {
+// adviceIn is the advice in a language, and else in that of the diagnosis' own
+// sentences, which is the service's first; and which one it is.
+func adviceIn(lang string, d diagnose.DiagnosisJSON) (diagnose.Advice, string) {
+	if advice, ok := d.Advice[lang]; ok {
+		return advice, lang
+	}
 	languages := slices.Sorted(maps.Keys(d.Advice))
 	for _, lang := range languages {
 		if d.Advice[lang].Title == d.Title {
-			return d.Advice[lang]
+			return d.Advice[lang], lang
 		}
 	}
 	if len(languages) == 0 {
-		return diagnose.Advice{}
+		return diagnose.Advice{}, ""
 	}
-	return d.Advice[languages[0]]
+	return d.Advice[languages[0]], languages[0]
 }
 
 func stepsFor(advice diagnose.Advice, reader diagnose.Audience) []diagnose.Step {

@@ -60,11 +60,7 @@ Time ends with the last message, or --until later, so that quiet times can run o
 		if err != nil {
 			return usage(err)
 		}
-		defer r.sum()
-		if err := merge(all, r.take); err != nil {
-			return err
-		}
-		return r.finish(*until)
+		return r.replay(all, *until)
 	}
 	return cmd
 }
@@ -111,6 +107,19 @@ func newReplayer(s setup, out, log io.Writer, text bool) (*replayer, error) {
 	r.engine.Sources(sourceNames(s.cfg))
 	r.engine.Inventory(time.Time{}, inventory(s.cfg))
 	return r, nil
+}
+
+// replay runs all recordings, and time for a while after them. What was read is
+// told however it ends.
+func (r *replayer) replay(all []*recording, after time.Duration) error {
+	defer r.sum()
+	if err := merge(all, r.take); err != nil {
+		return err
+	}
+	if r.counts.messages == 0 {
+		return nil // no time to begin with
+	}
+	return r.run(r.now.Add(after))
 }
 
 // take runs time up to a message, and the message through the engine.
@@ -164,14 +173,6 @@ func (r *replayer) run(at time.Time) error {
 	}
 }
 
-// finish lets time run on after the last message.
-func (r *replayer) finish(after time.Duration) error {
-	if r.counts.messages == 0 {
-		return nil
-	}
-	return r.run(r.now.Add(after))
-}
-
 // print prints the events of one step.
 func (r *replayer) print(out diagnose.Outcome) error {
 	for _, c := range out.Changes {
@@ -217,21 +218,21 @@ func (r *replayer) warn(from *recording, kind, text string) {
 // sum says what was read.
 func (r *replayer) sum() {
 	c := r.counts
-	fmt.Fprintf(r.log, "fieldmedic: %d messages, %d events", c.messages, r.seq)
+	said := []string{fmt.Sprintf("messages: %d", c.messages), fmt.Sprintf("events: %d", r.seq)}
 	if c.own > 0 {
-		fmt.Fprintf(r.log, ", %d of the agent itself ignored", c.own)
+		said = append(said, fmt.Sprintf("of the agent itself: %d (ignored)", c.own))
 	}
 	if c.strange > 0 {
-		fmt.Fprintf(r.log, ", %d of topics that no source reads", c.strange)
+		said = append(said, fmt.Sprintf("of topics that no source reads: %d", c.strange))
 	}
 	total := 0
-	reasons := []string{}
+	var reasons []string
 	for _, reason := range slices.Sorted(maps.Keys(c.refused)) {
 		total += c.refused[reason]
 		reasons = append(reasons, fmt.Sprintf("%s %d", reason, c.refused[reason]))
 	}
 	if total > 0 {
-		fmt.Fprintf(r.log, ", %d refused (%s)", total, strings.Join(reasons, ", "))
+		said = append(said, fmt.Sprintf("refused: %d (%s)", total, strings.Join(reasons, ", ")))
 	}
-	fmt.Fprintln(r.log)
+	fmt.Fprintln(r.log, "fieldmedic:", strings.Join(said, ", "))
 }

@@ -93,13 +93,13 @@ func plainPayload(v gjson.Result) string {
 // was lost behind a NUL. Seen with mosquitto_sub 2.0.11.
 func (m *recorded) takeRecorded(v, length gjson.Result) {
 	m.payload = plainPayload(v)
-	real := int(length.Num)
+	size := int(length.Num)
 	switch {
 	case v.Type == gjson.Null:
 	case v.Type != gjson.String:
 		m.reprinted = true
-	case length.Type != gjson.Number || real <= len(m.payload):
-	case real == len(v.Raw):
+	case length.Type != gjson.Number || size <= len(m.payload):
+	case size == len(v.Raw):
 		m.payload, m.reprinted = v.Raw, true
 	default:
 		// A payload that holds a NUL is refused; so is it here.
@@ -117,19 +117,22 @@ func stampForms() []string {
 // versions of mosquitto_sub print.
 func recordedTime(key string, v gjson.Result) (time.Time, error) {
 	if v.Type == gjson.Number {
-		if seconds, err := strconv.ParseInt(v.Raw, 10, 64); err == nil && seconds >= 0 && seconds < 1<<38 {
+		if seconds, err := strconv.ParseInt(v.Raw, 10, 64); err == nil && plausible(time.Unix(seconds, 0).UTC()) {
 			return time.Unix(seconds, 0).UTC(), nil
 		}
 	}
 	if v.Type == gjson.String {
 		for _, form := range stampForms() {
-			if at, err := time.Parse(form, v.Str); err == nil {
+			if at, err := time.Parse(form, v.Str); err == nil && plausible(at.UTC()) {
 				return at.UTC(), nil
 			}
 		}
 	}
 	return time.Time{}, fmt.Errorf("%s is %s (a time as 2026-11-25T02:20:00.123456Z+0000 or 2026-11-25T02:20:00Z)", key, shown(v))
 }
+
+// plausible times can be written in RFC 3339, and are not mistaken for none.
+func plausible(at time.Time) bool { return at.Year() >= 1970 && at.Year() <= 9999 }
 
 func recordedRetain(v gjson.Result) (bool, error) {
 	switch {
@@ -147,7 +150,7 @@ func shown(v gjson.Result) string {
 	if !v.Exists() {
 		return "missing"
 	}
-	return cutText(strings.ToValidUTF8(strconv.QuoteToGraphic(v.Raw), "?"), most)
+	return visible(cutText(v.Raw, most))
 }
 
 func cutText(s string, most int) string {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"syscall"
+	"time"
 
 	broker "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
@@ -95,19 +96,43 @@ func (q quiet) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= slog.LevelError && q.Handler.Enabled(ctx, level)
 }
 
+// WithAttrs stays quiet.
+func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(attrs)} }
+
+// WithGroup stays quiet.
+func (q quiet) WithGroup(name string) slog.Handler { return quiet{q.Handler.WithGroup(name)} }
+
+const (
+	// firstWord is how long a device may take until its CONNECT packet.
+	firstWord = 10 * time.Second
+	// acceptPause is how long nothing is accepted after that failed, as it does
+	// when the process has no descriptors left: the broker would give up.
+	acceptPause = 100 * time.Millisecond
+)
+
 // limitListener wraps what it accepts.
 type limitListener struct {
 	net.Listener
 	skipped func(tooLarge)
 }
 
-// Accept waits for the next device.
+// Accept waits for the next device; it fails only when the listener is closed.
 func (l limitListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		conn, err := l.Listener.Accept()
+		if err == nil {
+			limited := newLimitConn(conn, l.skipped)
+			if err = limited.SetReadDeadline(time.Now().Add(firstWord)); err == nil {
+				return limited, nil
+			}
+			_ = conn.Close() // it is gone already
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return nil, err
+		}
+		time.Sleep(acceptPause)
 	}
-	return newLimitConn(conn, l.skipped), nil
 }
 
 // Listen opens the listeners of an address HOST:PORT. "localhost" opens one

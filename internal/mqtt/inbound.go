@@ -41,6 +41,10 @@ type InboundOptions struct {
 	Log        *slog.Logger
 }
 
+// maxVerb is the longest verb that is answered, in bytes: a longer one may not
+// even fit into a topic.
+const maxVerb = 64
+
 // reading is what a message is read with; it is swapped as a whole.
 type reading struct {
 	decoder  *Decoder
@@ -66,8 +70,9 @@ func NewInbound(opts InboundOptions) *Inbound {
 		changed: make(chan struct{}, 1),
 		request: opts.Base + "/" + EscapeID(opts.Gateway) + "/request/",
 	}
-	in.link = link{name: "inbound", log: opts.Log, profile: profile{
-		server: opts.Server, clientID: opts.ClientID, manual: true, skipped: func(t tooLarge) { in.TooLarge(t.topic, t.bytes, t.head) }, handler: in.handle,
+	in.link = link{name: "inbound", log: opts.Log, pace: defaultPace(), profile: profile{
+		server: opts.Server, clientID: opts.ClientID, manual: true, handler: in.handle,
+		skipped: func(t tooLarge) { in.TooLarge(t.topic, t.bytes, t.head) },
 	}}
 	in.use(opts.Sources, opts.Requests)
 	return in
@@ -101,16 +106,25 @@ func (in *Inbound) use(sources []*Source, requests []diagnose.Verb) {
 func (in *Inbound) Run(ctx context.Context) error {
 	remembered := in.opts.Remembered
 	in.link.run(ctx, func(ctx context.Context, s *session) error {
+		if !s.present && len(remembered) > 0 {
+			in.opts.Log.Warn("the broker kept no session: what was published meanwhile is lost", "client_id", in.opts.ClientID)
+		}
+		var standing []string // what this connection has subscribed to
 		for {
+			select {
+			case <-in.changed: // what it tells is read below
+			default:
+			}
 			filters := in.reading.Load().filters
-			if err := in.subscribe(ctx, s, filters, remembered); err != nil {
+			if err := in.subscribe(ctx, s, filters, standing, &remembered); err != nil {
 				return err
 			}
-			remembered = filters
+			standing = filters
 			in.link.note(LinkConnected, nil)
 			select {
 			case <-ctx.Done():
-				s.client.Disconnect(250) // the session stays with the broker
+				s.flushAcks()
+				s.leave() // the session stays with the broker
 				return nil
 			case <-s.lost:
 				return s.lostError()
@@ -121,22 +135,18 @@ func (in *Inbound) Run(ctx context.Context) error {
 	return nil
 }
 
-// subscribe subscribes to what is configured, on every connect, and lets go of
-// what was configured once: a kept session would deliver it for ever. The new
-// filters are remembered before they are sent, so that none can be forgotten.
-func (in *Inbound) subscribe(ctx context.Context, s *session, filters, remembered []string) error {
-	union := slices.Clone(filters)
-	var gone []string
-	for _, f := range remembered {
-		if !slices.Contains(filters, f) {
-			gone = append(gone, f)
-			union = append(union, f)
-		}
-	}
+// subscribe subscribes to what is configured and not standing yet, which on a
+// new connection is everything, and lets go of what was configured once: a
+// kept session would deliver it for ever. New filters are remembered before
+// they are sent, so that none can be forgotten.
+func (in *Inbound) subscribe(ctx context.Context, s *session, filters, standing []string, remembered *[]string) error {
+	gone := without(*remembered, filters)
+	union := slices.Concat(filters, gone)
 	if err := in.opts.Remember(union); err != nil {
 		return fmt.Errorf("remember the subscriptions: %w", err)
 	}
-	if err := s.subscribe(ctx, filters); err != nil {
+	*remembered = union
+	if err := s.subscribe(ctx, without(filters, standing), qos); err != nil {
 		return err
 	}
 	if len(gone) == 0 {
@@ -145,16 +155,32 @@ func (in *Inbound) subscribe(ctx context.Context, s *session, filters, remembere
 	if err := s.unsubscribe(ctx, gone); err != nil {
 		return err
 	}
-	return in.opts.Remember(filters)
+	if err := in.opts.Remember(filters); err != nil {
+		return fmt.Errorf("remember the subscriptions: %w", err)
+	}
+	*remembered = filters
+	return nil
+}
+
+// without is what of list is not in other.
+func without(list, other []string) []string {
+	var rest []string
+	for _, x := range list {
+		if !slices.Contains(other, x) {
+			rest = append(rest, x)
+		}
+	}
+	return rest
 }
 
 // handle takes one message. It runs on the client library's goroutine and
 // never blocks.
 func (in *Inbound) handle(s *session, m paho.Message) {
-	if s.isLost() {
-		return // unacknowledged: it comes again, in order
-	}
 	r := in.reading.Load()
+	if s.isLost() {
+		in.miss(r, m) // not acknowledged: it comes again, in order
+		return
+	}
 	if verb, ok := strings.CutPrefix(m.Topic(), in.request); ok {
 		in.ask(s, r, diagnose.Verb(verb), m)
 		return
@@ -168,20 +194,32 @@ func (in *Inbound) handle(s *session, m paho.Message) {
 		d.Observation = &o
 	}
 	in.opts.Received(source)
-	in.deliver(s, m, d, source)
+	in.deliver(s, r, m, d)
 }
 
 // deliver hands a message over. What finds the inbox full is counted where
 // nobody waits for it, and else comes again on the next connection.
-func (in *Inbound) deliver(s *session, m paho.Message, d diagnose.Delivery, source string) {
+func (in *Inbound) deliver(s *session, r *reading, m paho.Message, d diagnose.Delivery) {
 	d.Ack = s.acknowledgement(m)
-	switch {
-	case in.opts.Deliver(d):
-	case m.Qos() == 0:
-		in.opts.Dropped(source)
-	default:
+	if in.opts.Deliver(d) {
+		return
+	}
+	if m.Qos() > 0 {
 		s.end(errOverrun)
 	}
+	in.miss(r, m)
+}
+
+// miss counts a message that is not taken and does not come again.
+func (in *Inbound) miss(r *reading, m paho.Message) {
+	if m.Qos() > 0 {
+		return
+	}
+	name := ""
+	if source, _ := r.decoder.find(m.Topic()); source != nil {
+		name = source.Name
+	}
+	in.opts.Dropped(name)
 }
 
 // ask takes a request. A retained one was for somebody long ago; a bad or
@@ -189,6 +227,10 @@ func (in *Inbound) deliver(s *session, m paho.Message, d diagnose.Delivery, sour
 func (in *Inbound) ask(s *session, r *reading, verb diagnose.Verb, m paho.Message) {
 	if m.Retained() {
 		s.acknowledge(m)
+		return
+	}
+	if len(verb) > maxVerb {
+		s.acknowledge(m) // no verb of anybody's, and no topic to answer on
 		return
 	}
 	request, err := diagnose.ParseRequest(verb, m.Payload())
@@ -200,10 +242,10 @@ func (in *Inbound) ask(s *session, r *reading, verb diagnose.Verb, m paho.Messag
 		s.acknowledge(m)
 		return
 	}
-	in.deliver(s, m, diagnose.Delivery{
+	in.deliver(s, r, m, diagnose.Delivery{
 		Request: &request,
 		Respond: func(answer diagnose.Response) { in.opts.Respond(verb, answer) },
-	}, "")
+	})
 }
 
 // TooLarge records a packet that was read past and acknowledged: its topic,

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,10 +23,12 @@ const writeTimeout = 10 * time.Second
 
 const (
 	packetPublish   = 3 // control packet types of MQTT 3.1.1, 2.2.1
+	packetSuback    = 9
 	puback          = 0x40
 	pubrec          = 0x50
 	maxLengthBytes  = 4
 	sampleOfTooLong = 200
+	skipChunk       = 64 << 10
 )
 
 // errFraming says that the bytes are no MQTT, or a packet that is too large
@@ -35,19 +39,29 @@ var errFraming = errors.New("broken MQTT framing")
 type tooLarge struct {
 	topic string
 	bytes int
-	// head is the start of its payload.
-	head []byte
+	// head is the start of its payload; in MQTT 5 its properties come first.
+	head     []byte
+	retained bool
 }
 
-// limitConn lets MQTT packets through one by one, buffered, and reads past
-// PUBLISH packets larger than MaxPacket before anything is allocated for them.
-// It serves both ends: the agent's own connections, and those of devices to
-// the embedded broker.
+// limitConn is a connection that hands on MQTT packets of MaxPacket bytes at
+// most. Larger PUBLISH packets are discarded before anything is allocated for
+// them. It serves both ends: the agent's own connections, and those of devices
+// to the embedded broker. One goroutine reads; any number may write.
 type limitConn struct {
 	net.Conn
 	in *bufio.Reader
 	// skipped is called for each packet that was read past.
 	skipped func(tooLarge)
+	// subacks is the highest number of return codes that a SUBACK may have:
+	// the client library trusts the broker on it, and panics. Zero: any.
+	subacks atomic.Int32
+	// patience is how far ahead the last read deadline was set, in nanoseconds:
+	// each part of a packet that is read past is given as much, for the one who
+	// sets deadlines sees nothing of it.
+	patience atomic.Int64
+	// writing makes one write of a packet and its deadline.
+	writing sync.Mutex
 	// header of the present packet that was not handed on yet, and the bytes
 	// of its body that are still to come.
 	header []byte
@@ -79,10 +93,29 @@ func (c *limitConn) Read(p []byte) (int, error) {
 // Write sends with a deadline of its own, for acknowledgements and pings get
 // none from the client library.
 func (c *limitConn) Write(p []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if err := c.Conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return 0, fmt.Errorf("set the write deadline: %w", err)
 	}
 	return c.Conn.Write(p)
+}
+
+// SetWriteDeadline does nothing: each write has its own deadline, and another
+// goroutine's would take it away.
+func (c *limitConn) SetWriteDeadline(time.Time) error { return nil }
+
+// SetDeadline sets the deadline for reading; see SetWriteDeadline.
+func (c *limitConn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
+
+// SetReadDeadline bounds the wait for the next byte to be handed on.
+func (c *limitConn) SetReadDeadline(t time.Time) error {
+	var ahead time.Duration
+	if !t.IsZero() {
+		ahead = max(0, time.Until(t))
+	}
+	c.patience.Store(int64(ahead))
+	return c.Conn.SetReadDeadline(t)
 }
 
 // next reads a fixed header (MQTT 3.1.1, 2.2) and decides on the packet.
@@ -107,12 +140,16 @@ func (c *limitConn) next() error {
 			return fmt.Errorf("%w: a remaining length of more than %d bytes", errFraming, maxLengthBytes)
 		}
 	}
-	if length <= MaxPacket {
+	kind := first >> 4
+	codes := int(c.subacks.Load())
+	switch {
+	case kind == packetSuback && codes > 0 && length > 2+codes:
+		return fmt.Errorf("%w: a SUBACK with %d codes for %d filters", errFraming, length-2, codes)
+	case length <= MaxPacket:
 		c.header, c.body = header, length
 		return nil
-	}
-	if first>>4 != packetPublish {
-		return fmt.Errorf("%w: a packet of type %d with %d bytes", errFraming, first>>4, length)
+	case kind != packetPublish:
+		return fmt.Errorf("%w: a packet of type %d with %d bytes", errFraming, kind, length)
 	}
 	return c.skip(first, length)
 }
@@ -126,30 +163,31 @@ func (c *limitConn) skip(first byte, length int) error {
 	}
 	named := int(binary.BigEndian.Uint16(two[:]))
 	qos := first >> 1 & 3
-	left := length - 2 - named
-	if qos > 0 {
-		left -= 2
-	}
-	if left < 0 {
-		return fmt.Errorf("%w: a topic longer than its packet", errFraming)
+	left := length - 2 - named // positive: a topic is shorter than MaxPacket
+	if qos > 2 {
+		return fmt.Errorf("%w: a quality of service of %d", errFraming, qos)
 	}
 	topic := make([]byte, named)
 	if _, err := io.ReadFull(c.in, topic); err != nil {
 		return err
 	}
 	if qos > 0 {
+		left -= 2
 		if _, err := io.ReadFull(c.in, two[:]); err != nil {
 			return err
+		}
+		if two == [2]byte{} {
+			return fmt.Errorf("%w: packet identifier 0", errFraming)
 		}
 	}
 	head := make([]byte, min(sampleOfTooLong, left))
 	if _, err := io.ReadFull(c.in, head); err != nil {
 		return err
 	}
-	if _, err := io.CopyN(io.Discard, c.in, int64(left-len(head))); err != nil {
+	if err := c.discard(left - len(head)); err != nil {
 		return err
 	}
-	c.skipped(tooLarge{topic: string(topic), bytes: length, head: head})
+	c.skipped(tooLarge{topic: string(topic), bytes: length, head: head, retained: first&1 == 1})
 	switch qos {
 	case 1:
 		_, err := c.Write([]byte{puback, 2, two[0], two[1]})
@@ -157,6 +195,23 @@ func (c *limitConn) skip(first byte, length int) error {
 	case 2:
 		_, err := c.Write([]byte{pubrec, 2, two[0], two[1]})
 		return err
+	}
+	return nil
+}
+
+// discard reads past n bytes. A sender that makes progress is not cut off.
+func (c *limitConn) discard(n int) error {
+	for n > 0 {
+		if ahead := time.Duration(c.patience.Load()); ahead > 0 {
+			if err := c.Conn.SetReadDeadline(time.Now().Add(ahead)); err != nil {
+				return fmt.Errorf("set the read deadline: %w", err)
+			}
+		}
+		m, err := c.in.Discard(min(n, skipChunk))
+		n -= m
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

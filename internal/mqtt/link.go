@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -25,9 +26,10 @@ const (
 	LinkUnreachable LinkState = "broker-unreachable"
 	// LinkAuthFailed: the broker refuses user name, password or client id.
 	LinkAuthFailed LinkState = "auth-failed"
-	// LinkTLSFailed: the broker's certificate does not hold.
+	// LinkTLSFailed: the broker's certificate does not hold, or the broker does
+	// not take ours.
 	LinkTLSFailed LinkState = "tls-failed"
-	// LinkDenied: the broker refuses a subscription.
+	// LinkDenied: the broker refuses a subscription, or drops what we publish.
 	LinkDenied LinkState = "acl-denied"
 	// LinkOverrun: more arrived than could be taken; the broker sends the
 	// rest again after the reconnect.
@@ -45,26 +47,42 @@ type LinkStatus struct {
 	Detail string
 }
 
-const (
-	// Back-off with full jitter: the first three delays stay below 250 ms, for
-	// a broker that restarts must not lose our session meanwhile; the longest
-	// is a minute.
-	firstDelay  = 50 * time.Millisecond
-	delayGrowth = 1.5
-	halfOfMax   = 30 * time.Second
-	// Refusals are not hammered at: an account may be locked by it.
-	refusedFirst = 30 * time.Second
-	refusedMax   = 10 * time.Minute
+// pace is how fast a link tries again.
+type pace struct {
+	// first and growth are those of the back-off, with full jitter: the first
+	// three delays stay below 250 ms, for a broker that restarts must not lose
+	// our session meanwhile.
+	first  time.Duration
+	growth float64
+	// absent is half of the longest delay while nobody listens: such a try costs
+	// nobody anything, and a broker that comes back is to be used in seconds.
+	absent time.Duration
+	// broken is half of the longest delay when connections are made and fail.
+	broken time.Duration
+	// refused and refusedMost are the first and the longest delay, give or take
+	// a half, after a refusal: an account may be locked by those who hammer.
+	refused, refusedMost time.Duration
+	// conflict is the delay, give or take a half, while another agent holds
+	// our gateway id.
+	conflict time.Duration
 	// steady is how long a connection must have held for the next back-off to
 	// start anew.
-	steady = 30 * time.Second
-)
+	steady time.Duration
+}
+
+func defaultPace() pace {
+	return pace{
+		first: 50 * time.Millisecond, growth: 1.5, absent: 2 * time.Second, broken: 30 * time.Second,
+		refused: 30 * time.Second, refusedMost: 10 * time.Minute, conflict: 30 * time.Second, steady: 30 * time.Second,
+	}
+}
 
 // link keeps one connection to the broker, with a fresh session for each.
 type link struct {
 	name    string
 	profile profile
 	log     *slog.Logger
+	pace    pace
 
 	mu     sync.Mutex
 	status LinkStatus
@@ -74,25 +92,19 @@ type link struct {
 // session; it returns when the session is of no use any more.
 func (l *link) run(ctx context.Context, serve func(context.Context, *session) error) {
 	l.note(LinkConnecting, nil)
-	net := l.delays(firstDelay, halfOfMax, delayGrowth)
-	refused := l.delays(refusedFirst, refusedMax, 2)
+	delays := newDelays(l.pace)
 	for ctx.Err() == nil {
 		start := time.Now()
 		err := l.once(ctx, serve)
 		if ctx.Err() != nil {
 			return
 		}
-		if time.Since(start) > steady {
-			net.Reset()
-			refused.Reset()
+		if time.Since(start) > l.pace.steady {
+			delays.reset()
 		}
 		state := classify(err)
 		l.note(state, err)
-		delay := net.NextBackOff()
-		if state == LinkAuthFailed || state == LinkGatewayConflict {
-			delay = refused.NextBackOff()
-		}
-		sleep(ctx, delay)
+		sleep(ctx, delays.next(state, err))
 	}
 }
 
@@ -102,15 +114,53 @@ func (l *link) once(ctx context.Context, serve func(context.Context, *session) e
 		return err
 	}
 	err = serve(ctx, s)
-	s.close(err)
+	s.cut(err)
 	return err
 }
 
-func (l *link) delays(first, most time.Duration, growth float64) *backoff.ExponentialBackOff {
+// delays are the back-offs of a link, one for each kind of failure.
+type delays struct{ absent, broken, refused, conflict *backoff.ExponentialBackOff }
+
+func newDelays(p pace) delays {
+	return delays{
+		absent:   newBackoff(p.first, p.absent, p.growth, 1),
+		broken:   newBackoff(p.first, p.broken, p.growth, 1),
+		refused:  newBackoff(p.refused, p.refusedMost, 2, 0.5),
+		conflict: newBackoff(p.conflict, p.conflict, 1, 0.5),
+	}
+}
+
+func newBackoff(first, most time.Duration, growth, jitter float64) *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval, b.Multiplier, b.RandomizationFactor = first, most, growth, 1
+	b.InitialInterval, b.MaxInterval, b.Multiplier, b.RandomizationFactor = first, most, growth, jitter
 	b.Reset()
 	return b
+}
+
+func (d delays) reset() {
+	for _, b := range []*backoff.ExponentialBackOff{d.absent, d.broken, d.refused, d.conflict} {
+		b.Reset()
+	}
+}
+
+// next is how long to wait after a failure.
+func (d delays) next(state LinkState, err error) time.Duration {
+	switch {
+	case state == LinkAuthFailed:
+		return d.refused.NextBackOff()
+	case state == LinkGatewayConflict:
+		return d.conflict.NextBackOff()
+	case nobodyThere(err):
+		return d.absent.NextBackOff()
+	}
+	d.absent.Reset()
+	return d.broken.NextBackOff()
+}
+
+// nobodyThere tells whether not even a connection could be made.
+func nobodyThere(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
 }
 
 func sleep(ctx context.Context, d time.Duration) {
@@ -164,6 +214,7 @@ func classify(err error) LinkState {
 	var invalid x509.CertificateInvalidError
 	var verification *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
+	var op *net.OpError
 	switch {
 	case errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword), errors.Is(err, packets.ErrorRefusedNotAuthorised),
 		errors.Is(err, packets.ErrorRefusedIDRejected):
@@ -175,8 +226,8 @@ func classify(err error) LinkState {
 	case errors.Is(err, errOverrun):
 		return LinkOverrun
 	case errors.As(err, &authority), errors.As(err, &name), errors.As(err, &invalid), errors.As(err, &verification),
-		errors.As(err, &record):
-		return LinkTLSFailed
+		errors.As(err, &record), errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
+		return LinkTLSFailed // the last two are alerts of TLS
 	}
 	return LinkUnreachable
 }

@@ -3,32 +3,59 @@ package mqtt
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	paho "github.com/eclipse/paho.mqtt.golang"
+	"go.uber.org/goleak"
 
 	"fieldmedic/internal/diagnose"
 	"fieldmedic/test/mosquitto"
 )
 
-// live is a pair of connections at a real Mosquitto, with a loop's place taken
-// by the test.
+// TestMain fails when a goroutine is left after all tests. The client library
+// may hold one for as long as a write may take, after a connection was lost.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	err := goleak.Find()
+	for until := time.Now().Add(writeTimeout + 2*time.Second); err != nil && time.Now().Before(until); {
+		time.Sleep(100 * time.Millisecond)
+		err = goleak.Find()
+	}
+	if err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, "goroutines are left:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// live is a pair of connections at a real broker, with a loop's place taken by
+// the test.
 type live struct {
-	t          *testing.T
-	broker     *mosquitto.Broker
-	app        paho.Client
+	t      *testing.T
+	broker *mosquitto.Broker
+	app    *app
+	proxy  *proxy // between the agent and the broker; nil: none
+	outbox *memoryOutbox
+	in     *Inbound
+	out    *Publisher
+	got    chan diagnose.Delivery
+	// change alters what the connections are made with, and tune what they are
+	// before they run.
+	change, tune func(*live)
+	inOpts       InboundOptions
+	opts         PublisherOptions
+
 	mu         sync.Mutex
-	seen       []paho.Message
-	outbox     *memoryOutbox
 	shown      []diagnose.Snapshot
-	in         *Inbound
-	out        *Publisher
-	got        chan diagnose.Delivery
 	remembered []string
+	dropped    []string
+	received   []string
 }
 
 // memoryOutbox is a log in memory.
@@ -41,13 +68,8 @@ type memoryOutbox struct {
 func (o *memoryOutbox) After(_ context.Context, seq int64, limit int) ([]diagnose.LogEntry, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var found []diagnose.LogEntry
-	for _, e := range o.entries {
-		if e.Seq > seq && len(found) < limit {
-			found = append(found, e)
-		}
-	}
-	return found, nil
+	from := min(max(0, seq), int64(len(o.entries)))
+	return slices.Clone(o.entries[from:min(len(o.entries), int(from)+limit)]), nil
 }
 
 func (o *memoryOutbox) Cursor() int64 {
@@ -62,10 +84,13 @@ func (o *memoryOutbox) Published(seq int64) {
 	o.cursor = seq
 }
 
-func (o *memoryOutbox) add(body string) {
+func (o *memoryOutbox) add(n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.entries = append(o.entries, diagnose.LogEntry{Seq: int64(len(o.entries) + 1), At: time.Now(), Body: []byte(body)})
+	for range n {
+		seq := int64(len(o.entries) + 1)
+		o.entries = append(o.entries, diagnose.LogEntry{Seq: seq, At: time.Now(), Body: fmt.Appendf(nil, `{"seq":%d}`, seq)})
+	}
 }
 
 type noWords struct{}
@@ -74,110 +99,166 @@ func (noWords) Title(*diagnose.Diagnosis) string                         { retur
 func (noWords) Because(*diagnose.Diagnosis, diagnose.RankedCause) string { return "" }
 func (noWords) Advice(*diagnose.Diagnosis) map[string]diagnose.Advice    { return nil }
 
-func startLive(t *testing.T, opts mosquitto.Options) *live {
+// startBroker runs a Mosquitto that ends with the test.
+func startBroker(t *testing.T, opts mosquitto.Options) *mosquitto.Broker {
 	t.Helper()
 	opts.Dir = t.TempDir()
 	b, err := mosquitto.Start(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &live{t: t, broker: b, outbox: &memoryOutbox{}, got: make(chan diagnose.Delivery, 100)}
 	t.Cleanup(func() { _ = b.Kill() })
-	return l
+	return b
 }
 
-// connect makes the agent's two connections; they end with the test or stop.
-func (l *live) connect(sources ...*Source) (stop func()) {
-	l.t.Helper()
-	u, err := ParseServerURL(l.broker.URL())
-	if err != nil {
-		l.t.Fatal(err)
+// startLive runs a broker; nobody is connected yet.
+func startLive(t *testing.T, opts mosquitto.Options) *live {
+	t.Helper()
+	return newLive(t, startBroker(t, opts))
+}
+
+func newLive(t *testing.T, b *mosquitto.Broker) *live {
+	return &live{t: t, broker: b, outbox: &memoryOutbox{}, got: make(chan diagnose.Delivery, 100)}
+}
+
+// options are those of an agent at the broker, or at the proxy before it.
+func (l *live) options(sources []*Source) {
+	address := l.broker.URL()
+	if l.proxy != nil {
+		address = l.proxy.url()
 	}
+	server := Server{URL: brokerURL(l.t, address)}
 	log := slog.New(slog.DiscardHandler)
-	l.out = NewPublisher(PublisherOptions{
-		Server: Server{URL: u}, ClientID: "agent", Base: "diagnostics", Gateway: "gw", Epoch: "e1", Outbox: l.outbox,
+	l.opts = PublisherOptions{
+		Server: server, ClientID: "agent", Base: "diagnostics", Gateway: "gw", Epoch: "e1", Outbox: l.outbox, Log: log,
 		Snapshots: func(_ context.Context, f func(diagnose.Snapshot) error) error {
-			for _, s := range l.shown {
+			l.mu.Lock()
+			shown := slices.Clone(l.shown)
+			l.mu.Unlock()
+			for _, s := range shown {
 				if err := f(s); err != nil {
 					return err
 				}
 			}
 			return nil
 		},
-		Words: func() diagnose.Words { return noWords{} }, Published: func(diagnose.LogEntry) {}, Log: log,
-	})
-	l.in = NewInbound(InboundOptions{
-		Server: Server{URL: u}, ClientID: "agent", Base: "diagnostics", Gateway: "gw", Sources: sources,
-		Requests: []diagnose.Verb{diagnose.Acknowledge},
-		Deliver:  func(d diagnose.Delivery) bool { l.got <- d; return true },
-		Respond:  l.out.Respond, Dropped: func(string) {}, Received: func(string) {},
-		Remembered: l.remembered, Remember: func(f []string) error { l.remembered = f; return nil }, Log: log,
-	})
+		Words: func() diagnose.Words { return noWords{} }, Published: func(diagnose.LogEntry) {},
+	}
+	l.inOpts = InboundOptions{
+		Server: server, ClientID: "agent", Base: "diagnostics", Gateway: "gw", Sources: sources, Log: log,
+		Requests: []diagnose.Verb{diagnose.Acknowledge}, Remembered: l.remembered,
+		Deliver: func(d diagnose.Delivery) bool {
+			select {
+			case l.got <- d:
+				return true
+			default:
+				return false
+			}
+		},
+		Dropped:  func(source string) { l.note(&l.dropped, source) },
+		Received: func(source string) { l.note(&l.received, source) },
+		Remember: func(f []string) error { l.mu.Lock(); defer l.mu.Unlock(); l.remembered = f; return nil },
+	}
+	if l.change != nil {
+		l.change(l)
+	}
+}
+
+func (l *live) note(list *[]string, s string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	*list = append(*list, s)
+}
+
+func (l *live) count(list *[]string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(*list)
+}
+
+// run starts the agent's two connections; they end with the test or stop.
+func (l *live) run(sources ...*Source) (stop func()) {
+	l.t.Helper()
+	l.options(sources)
+	l.out = NewPublisher(l.opts)
+	l.inOpts.Respond = l.out.Respond
+	l.in = NewInbound(l.inOpts)
+	if l.tune != nil {
+		l.tune(l)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	for _, run := range []func(context.Context) error{l.in.Run, l.out.Run} {
-		wg.Add(1)
-		go func() { defer wg.Done(); _ = run(ctx) }()
+		wg.Go(func() { _ = run(ctx) })
 	}
 	stop = func() { cancel(); wg.Wait() }
 	l.t.Cleanup(stop)
-	eventually(l.t, "both connections stand", func() bool {
-		return l.in.State().State == LinkConnected && l.out.State().State == LinkConnected
-	})
 	return stop
 }
 
-func (l *live) watch(filter string) {
+// connect is run, and waits until both connections stand.
+func (l *live) connect(sources ...*Source) (stop func()) {
 	l.t.Helper()
-	l.app = paho.NewClient(paho.NewClientOptions().AddBroker(l.broker.URL()).SetClientID("app").SetAutoReconnect(false))
-	if token := l.app.Connect(); !token.WaitTimeout(5*time.Second) || token.Error() != nil {
-		l.t.Fatal("app cannot connect", token.Error())
-	}
-	l.t.Cleanup(func() { l.app.Disconnect(10) })
-	token := l.app.Subscribe(filter, 1, func(_ paho.Client, m paho.Message) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.seen = append(l.seen, m)
-	})
-	if !token.WaitTimeout(5*time.Second) || token.Error() != nil {
-		l.t.Fatal("app cannot subscribe", token.Error())
-	}
+	stop = l.run(sources...)
+	l.standing()
+	return stop
 }
 
-func (l *live) publish(topic string, qos byte, retained bool, payload string) {
+func (l *live) standing() {
 	l.t.Helper()
-	if token := l.app.Publish(topic, qos, retained, payload); !token.WaitTimeout(5*time.Second) || token.Error() != nil {
-		l.t.Fatal("publish", token.Error())
-	}
-}
-
-// payloads of a topic that the app saw, in order.
-func (l *live) payloads(topic string) []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var found []string
-	for _, m := range l.seen {
-		if m.Topic() == topic {
-			found = append(found, string(m.Payload()))
+	l.t.Cleanup(func() {
+		if l.t.Failed() {
+			l.t.Logf("inbound %+v, publishing %+v", l.in.State(), l.out.State())
 		}
+	})
+	eventually(l.t, "both connections stand", func() bool {
+		return l.in.State().State == LinkConnected && l.out.State().State == LinkConnected
+	})
+}
+
+// next is the next delivery.
+func (l *live) next() diagnose.Delivery {
+	l.t.Helper()
+	select {
+	case d := <-l.got:
+		return d
+	case <-time.After(5 * time.Second):
+		l.t.Fatal("no delivery within 5 s")
+		return diagnose.Delivery{}
 	}
-	return found
+}
+
+// nothing checks that nothing more is delivered for a moment.
+func (l *live) nothing() {
+	l.t.Helper()
+	select {
+	case d := <-l.got:
+		l.t.Fatalf("an unexpected delivery: %+v", d)
+	case <-time.After(150 * time.Millisecond):
+	}
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	within(t, 10*time.Second, what, ok)
+}
+
+func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", what)
+			t.Fatalf("not within %s: %s", limit, what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
 }
 
-func statusSource(t *testing.T) *Source {
+func statusSource(t *testing.T) *Source { return newSource(t, "status", "devices/{device}/status") }
+
+func newSource(t *testing.T, name, topic string) *Source {
 	t.Helper()
-	s, err := NewSource("status", "devices/{device}/status", FormatDNA, 0)
+	s, err := NewSource(name, topic, FormatDNA, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,40 +267,38 @@ func statusSource(t *testing.T) *Source {
 
 func TestLiveWayInAndOut(t *testing.T) {
 	l := startLive(t, mosquitto.Options{})
-	l.watch("diagnostics/#")
+	l.app = newApp(t, l.broker.URL(), "app", "diagnostics/#")
 	l.shown = []diagnose.Snapshot{{Device: "ac 7", Heard: true}}
 	stop := l.connect(statusSource(t))
 
 	var state StateJSON
 	eventually(t, "state online and the device's snapshot are retained", func() bool {
-		states := l.payloads("diagnostics/gw/state")
+		states := l.app.payloads("diagnostics/gw/state")
 		return len(states) > 0 && json.Unmarshal([]byte(states[0]), &state) == nil &&
-			len(l.payloads("diagnostics/gw/device/ac%207")) == 1
+			len(l.app.payloads("diagnostics/gw/device/ac%207")) == 1
 	})
 	if left := time.Until(state.ExpiresAt.Time); state.State != "online" || state.TTL != 180 || left < 170*time.Second || left > 180*time.Second {
 		t.Errorf("state %+v, expires in %v", state, left)
 	}
 
-	l.publish("devices/ac-7/status", 1, false, `{"status":-4013}`)
-	d := <-l.got
+	l.app.publish("devices/ac-7/status", 1, false, `{"status":-4013}`)
+	d := l.next()
 	if d.Observation == nil || d.Observation.Device != "ac-7" || d.Observation.Key.Code != -4013 || d.Ack == nil {
 		t.Fatalf("delivery %+v", d)
 	}
 	d.Ack()
 
-	l.outbox.add(`{"seq":1}`)
-	l.outbox.add(`{"seq":2}`)
+	l.outbox.add(2)
 	l.out.Publish(diagnose.Publication{Seq: 2, Snapshots: []diagnose.Snapshot{{Device: "x", Heard: true}}, Removed: []string{"x"}})
 	eventually(t, "two events, a snapshot and its end", func() bool {
-		x := l.payloads("diagnostics/gw/device/x")
-		return len(l.payloads("diagnostics/gw/event")) == 2 && len(x) == 2 && x[1] == "" && strings.HasPrefix(x[0], "{")
+		x := l.app.payloads("diagnostics/gw/device/x")
+		return len(l.app.payloads("diagnostics/gw/event")) == 2 && len(x) == 2 && x[1] == "" && strings.HasPrefix(x[0], "{")
 	})
 	eventually(t, "the cursor follows the acknowledgements", func() bool { return l.outbox.Cursor() == 2 })
 
 	stop()
 	eventually(t, "offline is said at a clean stop", func() bool {
-		states := l.payloads("diagnostics/gw/state")
-		last := states[len(states)-1]
+		last := l.app.last("diagnostics/gw/state")
 		return strings.Contains(last, `"offline"`) && strings.Contains(last, `"expires_at":null`)
 	})
 }

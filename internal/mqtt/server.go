@@ -86,11 +86,21 @@ func TLSFiles(host, caFile, certFile, keyFile string) (*tls.Config, error) {
 		}
 	}
 	if certFile != "" {
-		cert, err := tls.LoadX509KeyPair(certFile, keyFile)
-		if err != nil {
-			return nil, fmt.Errorf("read the client's certificate: %w", err)
+		// Read at each connect: a certificate that was renewed needs no restart.
+		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return clientCertificate(certFile, keyFile)
 		}
-		cfg.Certificates = []tls.Certificate{cert}
+		if _, err := clientCertificate(certFile, keyFile); err != nil {
+			return nil, err
+		}
 	}
 	return cfg, nil
+}
+
+func clientCertificate(certFile, keyFile string) (*tls.Certificate, error) {
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("read the client's certificate: %w", err)
+	}
+	return &cert, nil
 }

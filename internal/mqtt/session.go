@@ -2,22 +2,17 @@ package mqtt
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
 )
 
 const (
-	keepAlive      = 30 * time.Second
-	pingTimeout    = 10 * time.Second
-	connectTimeout = 10 * time.Second
-	subackTimeout  = 10 * time.Second
+	subackTimeout = 10 * time.Second
 	// subackFailure is the return code of a refused subscription (MQTT 3.1.1,
 	// 3.9.3).
 	subackFailure = 0x80
@@ -26,6 +21,11 @@ const (
 	ackWindow = 4096
 	// qos of everything that matters: at least once.
 	qos = 1
+	// goodbye is how long an orderly end may take, in milliseconds.
+	goodbye = 250
+	// ackGrace is how long an orderly end waits for acknowledgements that are
+	// on their way.
+	ackGrace = 250 * time.Millisecond
 )
 
 // session is one connection to the broker. A paho client is used once: what
@@ -41,103 +41,15 @@ type session struct {
 	// acks carries acknowledgements to the connection, in order: the client
 	// library may block on one, and those who decide on them must not.
 	acks chan paho.Message
+	// unsent counts those that the library has not taken yet.
+	unsent atomic.Int64
+
+	mu   sync.Mutex
+	conn *limitConn // nil until there is one
 }
 
-// profile is what the two connections of the agent differ in.
-type profile struct {
-	server   Server
-	clientID string
-	// clean: the broker keeps nothing of us between connections.
-	clean bool
-	// manual: messages are acknowledged by the handler's own word.
-	manual  bool
-	handler func(*session, paho.Message)
-	will    *will
-	// skipped is told of packets that are too large.
-	skipped func(tooLarge)
-}
-
-type will struct {
-	topic   string
-	payload []byte
-}
-
-// dial opens a session with a fresh client.
-func dial(ctx context.Context, p profile) (*session, error) {
-	s := &session{lost: make(chan struct{}), acks: make(chan paho.Message, ackWindow)}
-	opts, err := s.options(p)
-	if err != nil {
-		return nil, err
-	}
-	go s.sendAcks()
-	s.client = paho.NewClient(opts)
-	token := s.client.Connect()
-	if err := s.await(ctx, token, connectTimeout+time.Second); err != nil {
-		s.close(err)
-		return nil, fmt.Errorf("connect to %s: %w", p.server.URL.Host, err)
-	}
-	if connected, ok := token.(*paho.ConnectToken); ok {
-		s.present = connected.SessionPresent()
-	}
-	return s, nil
-}
-
-// options are those that avoid the library's traps: no reconnect of its own
-// (it completes tokens without an acknowledgement), no store, ordered
-// handlers, acknowledgements by hand, and a handler set before the first
-// message can come.
-func (s *session) options(p profile) (*paho.ClientOptions, error) {
-	o := paho.NewClientOptions().
-		AddBroker(p.server.URL.String()).
-		SetProtocolVersion(4).
-		SetClientID(p.clientID).
-		SetCleanSession(p.clean).
-		SetAutoReconnect(false).
-		SetConnectRetry(false).
-		SetAutoAckDisabled(p.manual).
-		SetOrderMatters(true).
-		SetStore(paho.NewMemoryStore()).
-		SetKeepAlive(keepAlive).
-		SetPingTimeout(pingTimeout).
-		SetConnectTimeout(connectTimeout).
-		SetWriteTimeout(writeTimeout).
-		SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { p.handler(s, m) }).
-		SetConnectionLostHandler(func(_ paho.Client, err error) { s.end(err) }).
-		SetCustomOpenConnectionFn(func(u *url.URL, _ paho.ClientOptions) (net.Conn, error) {
-			conn, err := open(u, p.server.TLS)
-			if err != nil {
-				return nil, err
-			}
-			return newLimitConn(conn, p.skipped), nil
-		})
-	if p.will != nil {
-		o.SetBinaryWill(p.will.topic, p.will.payload, qos, true)
-	}
-	if p.server.Username != "" {
-		o.SetUsername(p.server.Username)
-	}
-	if p.server.Password != nil {
-		secret, err := p.server.Password()
-		if err != nil {
-			return nil, fmt.Errorf("read the broker's password: %w", err)
-		}
-		o.SetPassword(secret)
-	}
-	return o, nil
-}
-
-// open makes the connection under the protocol.
-func open(u *url.URL, cfg *tls.Config) (net.Conn, error) {
-	dialer := &net.Dialer{Timeout: connectTimeout}
-	switch u.Scheme {
-	case "mqtts":
-		return tls.DialWithDialer(dialer, "tcp", u.Host, cfg)
-	case "ws":
-		return paho.NewWebsocket(u.String(), nil, connectTimeout, nil, nil)
-	case "wss":
-		return paho.NewWebsocket(u.String(), cfg, connectTimeout, nil, nil)
-	}
-	return dialer.Dial("tcp", u.Host)
+func newSession() *session {
+	return &session{lost: make(chan struct{}), acks: make(chan paho.Message, ackWindow)}
 }
 
 // end marks the session as lost, once.
@@ -148,10 +60,23 @@ func (s *session) end(err error) {
 	})
 }
 
-// close ends the session without a farewell, so that the will is published.
-func (s *session) close(err error) {
+// cut ends the session without a farewell, so that the will is published. It
+// does nothing to a session that left already, and does not wait.
+func (s *session) cut(err error) {
 	s.end(err)
-	s.client.Disconnect(0)
+	s.mu.Lock()
+	conn := s.conn
+	s.mu.Unlock()
+	if conn != nil {
+		_ = conn.Conn.Close() // an error is the end of it as well
+	}
+	s.client.Disconnect(0) // ends the library's goroutines
+}
+
+// leave says farewell, so that the broker drops the will.
+func (s *session) leave() {
+	s.client.Disconnect(goodbye)
+	s.end(errEnded)
 }
 
 // isLost tells whether the session ended.
@@ -175,9 +100,19 @@ func (s *session) sendAcks() {
 		select {
 		case m := <-s.acks:
 			m.Ack()
+			s.unsent.Add(-1)
 		case <-s.lost:
 			return
 		}
+	}
+}
+
+// flushAcks waits for a moment until acknowledgements are on their way: what
+// they are lost for comes again.
+func (s *session) flushAcks() {
+	until := time.Now().Add(ackGrace)
+	for s.unsent.Load() > 0 && !s.isLost() && time.Now().Before(until) {
+		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -187,6 +122,7 @@ func (s *session) acknowledge(m paho.Message) {
 	if m.Qos() == 0 {
 		return
 	}
+	s.unsent.Add(1)
 	select {
 	case s.acks <- m:
 	default:
@@ -222,17 +158,38 @@ func (s *session) await(ctx context.Context, token paho.Token, limit time.Durati
 	}
 }
 
-// errDenied says that the broker does not let us subscribe.
-var errDenied = errors.New("the broker refuses the subscription (check its access list)")
+// call asks the library for something and waits for the token. The library
+// may block where the connection was lost a moment ago, for as long as a write
+// may take; we do not.
+func (s *session) call(ctx context.Context, limit time.Duration, ask func() paho.Token) (paho.Token, error) {
+	tokens := make(chan paho.Token, 1)
+	go func() { tokens <- ask() }()
+	select {
+	case token := <-tokens:
+		return token, s.await(ctx, token, limit)
+	case <-s.lost:
+		return nil, s.lostError()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
 
-// subscribe subscribes to all filters at QoS 1, whatever the session kept.
-func (s *session) subscribe(ctx context.Context, filters []string) error {
+// errDenied says that the broker does not let us do what we must.
+var errDenied = errors.New("the broker refuses it (check its access list)")
+
+// subscribe subscribes to all filters, whatever the session kept. One call at
+// a time.
+func (s *session) subscribe(ctx context.Context, filters []string, quality byte) error {
+	if len(filters) == 0 {
+		return nil
+	}
 	wanted := make(map[string]byte, len(filters))
 	for _, f := range filters {
-		wanted[f] = qos
+		wanted[f] = quality
 	}
-	token := s.client.SubscribeMultiple(wanted, nil)
-	if err := s.await(ctx, token, subackTimeout); err != nil {
+	s.conn.subacks.Store(int32(len(filters)))
+	token, err := s.call(ctx, subackTimeout, func() paho.Token { return s.client.SubscribeMultiple(wanted, nil) })
+	if err != nil {
 		return fmt.Errorf("subscribe to %d filters: %w", len(filters), err)
 	}
 	granted, ok := token.(*paho.SubscribeToken)
@@ -251,8 +208,18 @@ func (s *session) unsubscribe(ctx context.Context, filters []string) error {
 	if len(filters) == 0 {
 		return nil
 	}
-	if err := s.await(ctx, s.client.Unsubscribe(filters...), subackTimeout); err != nil {
+	_, err := s.call(ctx, subackTimeout, func() paho.Token { return s.client.Unsubscribe(filters...) })
+	if err != nil {
 		return fmt.Errorf("unsubscribe from %d filters: %w", len(filters), err)
+	}
+	return nil
+}
+
+// publish sends one message and waits for its acknowledgement.
+func (s *session) publish(ctx context.Context, m message) error {
+	_, err := s.call(ctx, pubackTimeout, func() paho.Token { return s.client.Publish(m.topic, qos, m.retained, m.payload) })
+	if err != nil {
+		return fmt.Errorf("publish on %s: %w", m.topic, err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
@@ -18,26 +19,41 @@ const (
 	pubackTimeout = 20 * time.Second
 )
 
+// errWindowClosed ends a window that nobody sends by any more.
+var errWindowClosed = errors.New("nothing more is sent")
+
 // window sends messages in order with a bounded number of them in flight, and
 // tells in the same order of each that the broker acknowledged it, on the very
-// connection it was sent on.
+// connection it was sent on. One goroutine sends by it.
 type window struct {
-	s       *session
+	s *session
+	// queue leads to the one goroutine that calls the client library: the call
+	// may block for as long as a write may take, also on a connection that was
+	// lost a moment ago, and the sender must not.
+	queue   chan flight
 	flights chan flight
-	// failed is closed when an acknowledgement did not come; cause says why.
+	// failed is closed when nothing is sent any more; cause says why.
 	failed chan struct{}
+	once   sync.Once
 	cause  error
+	// watched is closed when done is called for nobody any more.
+	watched chan struct{}
 }
 
-// flight is one message on its way; done may be nil. Without a token it is
+// flight is one message on its way; done may be nil. Without a message it is
 // only a mark behind those before it.
 type flight struct {
-	token paho.Token
-	done  func()
+	message *message
+	token   paho.Token
+	done    func()
 }
 
 func newWindow(s *session) *window {
-	w := &window{s: s, flights: make(chan flight, windowSize), failed: make(chan struct{})}
+	w := &window{
+		s: s, queue: make(chan flight), flights: make(chan flight, windowSize),
+		failed: make(chan struct{}), watched: make(chan struct{}),
+	}
+	go w.pump()
 	go w.watch()
 	return w
 }
@@ -45,15 +61,15 @@ func newWindow(s *session) *window {
 // send publishes a message; it waits while the window is full. done is called
 // after its acknowledgement, and never when that does not come.
 func (w *window) send(ctx context.Context, m message, done func()) error {
-	if err := w.err(); err != nil {
-		return err
-	}
-	return w.enter(ctx, flight{w.s.client.Publish(m.topic, qos, m.retained, m.payload), done})
+	return w.enter(ctx, flight{message: &m, done: done})
 }
 
 func (w *window) enter(ctx context.Context, f flight) error {
+	if err := w.err(); err != nil {
+		return err
+	}
 	select {
-	case w.flights <- f:
+	case w.queue <- f:
 		return nil
 	case <-w.failed:
 		return w.cause
@@ -64,18 +80,49 @@ func (w *window) enter(ctx context.Context, f flight) error {
 	}
 }
 
-// watch waits for acknowledgements, oldest first.
-func (w *window) watch() {
-	timer := time.NewTimer(pubackTimeout)
-	defer timer.Stop()
-	for f := range w.flights {
-		if err := w.wait(f.token, timer); err != nil {
-			w.cause = err
-			close(w.failed)
+// pump hands messages to the client library, in order.
+func (w *window) pump() {
+	for {
+		select {
+		case f := <-w.queue:
+			if f.message != nil {
+				f.token = w.s.client.Publish(f.message.topic, qos, f.message.retained, f.message.payload)
+				f.message = nil
+			}
+			select {
+			case w.flights <- f:
+			case <-w.failed:
+				return
+			case <-w.s.lost:
+				return
+			}
+		case <-w.failed:
+			return
+		case <-w.s.lost:
 			return
 		}
-		if f.done != nil {
-			f.done()
+	}
+}
+
+// watch waits for acknowledgements, oldest first.
+func (w *window) watch() {
+	defer close(w.watched)
+	timer := time.NewTimer(pubackTimeout)
+	defer timer.Stop()
+	for {
+		select {
+		case f := <-w.flights:
+			if err := w.wait(f.token, timer); err != nil {
+				w.fail(err)
+				return
+			}
+			if f.done != nil {
+				f.done()
+			}
+		case <-w.failed:
+			return
+		case <-w.s.lost:
+			return
 		}
 	}
 }
@@ -93,9 +140,18 @@ func (w *window) wait(token paho.Token, timer *time.Timer) error {
 		return nil
 	case <-w.s.lost:
 		return w.s.lostError()
+	case <-w.failed:
+		return w.cause
 	case <-timer.C:
 		return errors.New("the broker acknowledges nothing any more")
 	}
+}
+
+func (w *window) fail(err error) {
+	w.once.Do(func() {
+		w.cause = err
+		close(w.failed)
+	})
 }
 
 // err is what ended the window, or nil.
@@ -128,5 +184,9 @@ func (w *window) drain(ctx context.Context) error {
 	}
 }
 
-// close lets the watcher go; nothing is sent after it.
-func (w *window) close() { close(w.flights) }
+// close ends the window. After it no done is called: what the next session
+// sends again must not be told of twice.
+func (w *window) close() {
+	w.fail(errWindowClosed)
+	<-w.watched
+}

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -9,14 +8,9 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"time"
 
 	"fieldmedic/internal/diagnose"
 )
-
-// decideWithin is how long a request may wait for the loop, which turns many
-// times a second.
-const decideWithin = 10 * time.Second
 
 // decide carries out a verb on a device or on the site. It answers 400 for a
 // request that cannot be understood and 409 for one that cannot be done now.
@@ -34,9 +28,7 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request) {
 	if req.By == "" {
 		req.By = string(roleOf(r.Context()))
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), decideWithin)
-	defer cancel()
-	resp := s.opts.Decide(ctx, req)
+	resp := s.opts.Decide(r.Context(), req)
 	status = http.StatusOK
 	if !resp.OK {
 		status = http.StatusConflict

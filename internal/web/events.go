@@ -35,9 +35,6 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	jsonHeader(w)
-	if r.Method == http.MethodHead {
-		return
-	}
 	writeEvents(w, entries)
 }
 

@@ -24,9 +24,10 @@ const (
 	endWithin = 3 * time.Second
 )
 
-// Serve serves strangers on the listeners and the command line on the socket,
-// which may be nil, until ctx ends; that is no error. Open requests may finish
-// within three seconds. The listeners are closed when it returns.
+// Serve serves strangers on the listeners, over TLS where it is
+// set, and the command line on the socket, which may be nil, until ctx ends; that is no
+// error. Open requests may finish within three seconds. The listeners are
+// closed when it returns.
 func (s *Server) Serve(ctx context.Context, listeners []net.Listener, socket net.Listener) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

@@ -1,14 +1,15 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"os"
 	"os/user"
-	"path/filepath"
 	"strconv"
+	"syscall"
 )
 
 // maxSocketPath is the room for a path in sockaddr_un on Linux, less the zero
@@ -18,33 +19,70 @@ const maxSocketPath = 107
 // ListenSocket listens for the command line at path: mode 0600, or 0660 for a
 // group that is named. A socket that a killed process left behind is replaced;
 // that nobody listens on it any more is for the caller to know, who holds the
-// lock of the state directory. Nobody can connect before the mode is set.
+// lock of the state directory.
 func ListenSocket(path, group string) (net.Listener, error) {
 	if len(path) > maxSocketPath {
 		return nil, fmt.Errorf("control socket %s: the path has %d bytes (%d at most; set state.dir)", path, len(path), maxSocketPath)
 	}
-	if old, err := os.Lstat(path); err == nil && old.Mode().Type() != fs.ModeSocket {
-		return nil, fmt.Errorf("control socket %s: there is something else of that name (move it away)", path)
+	switch old, err := os.Lstat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("look for the control socket: %w", err)
+	case old.Mode().Type() != fs.ModeSocket:
+		return nil, fmt.Errorf("control socket %s: something else has that name (move it away)", path)
+	default:
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("take over the control socket: %w", err)
+		}
 	}
-	// The socket is made in a directory that only we may enter, and moved to
-	// its place when its mode is right.
-	dir, err := os.MkdirTemp(filepath.Dir(path), ".s")
+	// On Linux a socket's file gets the mode that the socket has when it is
+	// bound, so that there is no moment in which others could connect.
+	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { _ = syscall.Fchmod(int(fd), 0o600) }) // permit says so again
+	}}
+	l, err := config.Listen(context.Background(), "unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("make the control socket: %w", err)
+		return nil, fmt.Errorf("listen on the control socket: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(dir) }() // empty but for a failure
-	made := filepath.Join(dir, "s")
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: shortest(made), Net: "unix"})
+	if err := permit(path, group); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+func permit(path, group string) error {
+	if group == "" {
+		if err := os.Chmod(path, 0o600); err != nil {
+			return fmt.Errorf("protect the control socket: %w", err)
+		}
+		return nil
+	}
+	gid, err := groupID(group)
 	if err != nil {
-		return nil, fmt.Errorf("make the control socket: %w", err)
+		return err
 	}
-	l.SetUnlinkOnClose(false) // it would look for the first name
-	err = permit(made, group)
-	if err == nil {
-		err = os.Rename(made, path)
+	// The group first: 0660 must never hold for the group we came with.
+	if err := os.Chown(path, -1, gid); err != nil {
+		return fmt.Errorf("web.socket_group: give the control socket to group %s: %w", group, err)
 	}
+	if err := os.Chmod(path, 0o660); err != nil {
+		return fmt.Errorf("protect the control socket: %w", err)
+	}
+	return nil
+}
+
+// groupID finds a group by name or by number.
+func groupID(group string) (int, error) {
+	if gid, err := strconv.Atoi(group); err == nil && gid >= 0 {
+		return gid, nil
+	}
+	g, err := user.LookupGroup(group)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("make the control socket: %w", err), l.Close())
+		return 0, fmt.Errorf("web.socket_group: group %q is not known (a group of /etc/group, or its number)", group)
 	}
-	return &socket{UnixListener: l, path: path}, nil
+	gid, err := strconv.Atoi(g.Gid)
+	if err != nil {
+		return 0, fmt.Errorf("web.socket_group: group %q has the id %q, which is no number", group, g.Gid)
+	}
+	return gid, nil
 }

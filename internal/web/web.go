@@ -49,7 +49,7 @@ type Options struct {
 	Store   Store
 	// Words are those of the rule set in force.
 	Words func() diagnose.Words
-	// Decide carries out a request and waits for the answer.
+	// Decide carries out a request and waits for the answer, not for ever.
 	Decide func(ctx context.Context, r diagnose.Request) diagnose.Response
 	// Ready is nil when messages are taken and published, and else says what
 	// is in the way; Alive is nil while the program makes progress. Without a
@@ -156,7 +156,7 @@ func (s *Server) Handler() http.Handler {
 
 // SocketHandler is for the unix socket, whose file says who may talk.
 func (s *Server) SocketHandler() http.Handler {
-	return secured(limitBody(asTechnician(s.routes())))
+	return secured(limitBody(s.routes()))
 }
 
 func (s *Server) routes() *http.ServeMux {
@@ -181,7 +181,7 @@ func (s *Server) routes() *http.ServeMux {
 	if s.opts.Metrics != nil {
 		mux.Handle("GET /metrics", s.opts.Metrics)
 	}
-	mux.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		s.sorry(w, http.StatusNotFound, "There is no such page here.")
 	})
 	return mux

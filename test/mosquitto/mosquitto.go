@@ -67,7 +67,8 @@ func FreePort() (int, error) {
 
 // configure writes mosquitto.conf and the password file.
 func (b *Broker) configure() error {
-	lines := []string{"log_dest stderr", "log_type error", "log_type warning"}
+	// Without a place of its own its persistence would lie in the package's.
+	lines := []string{"log_dest stderr", "log_type error", "log_type warning", "persistence_location " + b.opts.Dir + "/"}
 	if len(b.opts.Users) == 0 {
 		lines = append(lines, "allow_anonymous true")
 	} else {
