@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"net"
-	"os"
 	"time"
 
 	"fieldmedic/internal/diagnose"
@@ -15,13 +13,6 @@ import (
 // openWeb makes page and API from what the other rooms can tell. The rooms do
 // not know each other: here is where they meet.
 func (a *agent) openWeb(_ context.Context, cfg *Config) error {
-	var tokens []web.Token
-	if cfg.Web.TokenFile != "" {
-		var err error
-		if tokens, err = web.ReadTokens(cfg.Web.TokenFile); err != nil {
-			return fmt.Errorf("web.token_file: %w", err)
-		}
-	}
 	protection, err := a.protection(cfg)
 	if err != nil {
 		return err
@@ -29,7 +20,7 @@ func (a *agent) openWeb(_ context.Context, cfg *Config) error {
 	a.web, err = web.New(web.Options{
 		Gateway: cfg.Gateway, Store: a.store, Words: a.words, Decide: a.decide,
 		Ready: a.ready, Alive: a.alive, Refused: a.refusals.list, Metrics: a.metrics.handler(),
-		Status: a.status, Code: a.code, Tokens: tokens, TLS: protection, Log: a.log,
+		Status: a.status, Code: a.code, Tokens: a.setup().tokens, TLS: protection, Log: a.log,
 	})
 	return err
 }
@@ -47,7 +38,7 @@ func (a *agent) protection(cfg *Config) (*tls.Config, error) {
 		}
 	case len(a.listeners) > 0 && !loopback(cfg.Web.Listen) && !cfg.Web.Insecure:
 		var fingerprint string
-		cert, fingerprint, err = web.SelfSigned(cfg.State.Dir, hostNames())
+		cert, fingerprint, err = web.SelfSigned(cfg.State.Dir, nil)
 		if err != nil {
 			return nil, fmt.Errorf("make a certificate for the page: %w", err)
 		}
@@ -56,24 +47,6 @@ func (a *agent) protection(cfg *Config) (*tls.Config, error) {
 		return nil, nil
 	}
 	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}, nil
-}
-
-// hostNames are what this machine may be called by.
-func hostNames() []string {
-	names := []string{"localhost"}
-	if host, err := os.Hostname(); err == nil {
-		names = append(names, host, host+".local")
-	}
-	addresses, err := net.InterfaceAddrs()
-	if err != nil {
-		return names
-	}
-	for _, address := range addresses {
-		if ip, ok := address.(*net.IPNet); ok {
-			names = append(names, ip.IP.String())
-		}
-	}
-	return names
 }
 
 // status is what the page's foot tells of the agent.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -22,7 +21,7 @@ exits 2 then.`,
 		Example: `  fieldmedic check
   fieldmedic check --config ./fieldmedic.yaml
   fieldmedic check --rules-dir ./rules.d -o json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
 	addConfigFlags(cmd.Flags())
 	output := addOutput(cmd, formatText)
@@ -73,12 +72,13 @@ func checkAll(flags *pflag.FlagSet) ([]checkMistake, error) {
 	for _, m := range config {
 		found = append(found, checkMistake{m.where, m.line, m.col, m.key, m.text, m.String()})
 	}
+	// The rules are looked at all the same, so that one run tells all.
 	opts := rules.Options{}
 	if cfg != nil {
-		opts = rules.Options{Languages: cfg.Languages, Dir: cfg.Rules.Dir}
-	} else {
-		// The rules are looked at all the same, so that one run tells all.
-		opts.Dir = rulesDir(flags)
+		opts.Dir = cfg.Rules.Dir
+	}
+	if err == nil {
+		opts.Languages = cfg.Languages
 	}
 	var wrong rules.Mistakes
 	if _, err := rules.Load(opts); err != nil && !errors.As(err, &wrong) {
@@ -88,21 +88,4 @@ func checkAll(flags *pflag.FlagSet) ([]checkMistake, error) {
 		found = append(found, checkMistake{cmp.Or(m.File, "rules"), m.Line, m.Col, "", m.Text, m.String()})
 	}
 	return found, nil
-}
-
-// rulesDir is where the site's rules are by a configuration that is wrong
-// elsewhere; empty where it does not say, or not well.
-func rulesDir(flags *pflag.FlagSet) string {
-	const section, name = "rules", "dir"
-	if f := flags.Lookup(flagName(section + "." + name)); f != nil && f.Changed {
-		return f.Value.String()
-	}
-	if dir, ok := os.LookupEnv(envName(section + "." + name)); ok {
-		return dir
-	}
-	var told collector // by loadConfig
-	file, content := readConfigFile(flags, defaultConfigFile, &told)
-	values, _ := readYAML(file, content, &told).values[section].(map[string]any)
-	dir, _ := values[name].(string)
-	return dir
 }

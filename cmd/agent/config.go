@@ -154,7 +154,9 @@ func addConfigFlags(flags *pflag.FlagSet) {
 }
 
 // loadConfig reads file, environment and flags into a Config, at the start and
-// at each reload. The error is configMistakes, with everything that is wrong.
+// at each reload. The error is configMistakes, with everything that is wrong;
+// the Config beside it holds what could be read, for those who only want to
+// know a part of it, and is nil when the file cannot be read at all.
 func loadConfig(flags *pflag.FlagSet) (*Config, error) {
 	return loadConfigFrom(flags, defaultConfigFile)
 }
@@ -189,10 +191,7 @@ func decodeConfig(tree configTree, flags *pflag.FlagSet, found *collector) (*Con
 	}
 	cfg.complete()
 	cfg.check(&checker{found: found, tree: tree, named: named})
-	if err := found.err(); err != nil {
-		return nil, err
-	}
-	return cfg, nil
+	return cfg, found.err()
 }
 
 // bind lays variables and flags over the file, and answers which keys they set.

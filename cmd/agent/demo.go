@@ -31,7 +31,7 @@ page take free ports on 127.0.0.1. No configuration file is read, and nothing
 leaves this machine. Ctrl-C ends it.`,
 		Example: `  fieldmedic demo
   fieldmedic demo --for 1m`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if last < 0 || cmd.Flags().Changed("for") && last == 0 {
 				return usage(fmt.Errorf("--for: %s is no time to run (such as 30s or 5m)", last))
@@ -156,7 +156,7 @@ func demoSetup(dir string) (setup, error) {
 		Web:     WebConfig{Listen: anyPort},
 	}
 	set, err := rules.Load(rules.Options{Languages: cfg.Languages})
-	return setup{cfg, set}, err
+	return setup{cfg: cfg, set: set}, err
 }
 
 // hideRuntimeDirectory keeps the demo off the control socket of the real

@@ -31,7 +31,7 @@ func newList() *cobra.Command {
 ` + serviceHelp,
 		Example: `  fieldmedic list
   fieldmedic list -o json | jq -r '.[] | [.device, .action] | @tsv'`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
 	addServiceFlags(cmd)
 	output := addOutput(cmd, formatText)

@@ -46,15 +46,14 @@ func servicePaths(cmd *cobra.Command) ([]string, error) {
 		dirs = append(dirs, dir)
 	}
 	dirs = append(dirs, systemRuntime)
-	cfg, err := loadConfig(cmd.Flags())
-	switch {
-	case err == nil:
+	// The service's configuration may have mistakes, or secrets that are not
+	// ours to read: no reason not to look where it says the state is.
+	switch cfg, err := loadConfig(cmd.Flags()); {
+	case cfg != nil:
 		dirs = append(dirs, cfg.State.Dir)
 	case cmd.Flags().Changed("config"):
 		return nil, usage(err)
 	default:
-		// The service's own configuration may be wrong, or not ours to read:
-		// no reason not to look where the state is by default.
 		dirs = append(dirs, stateDir())
 	}
 	var paths []string

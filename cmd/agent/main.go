@@ -43,9 +43,11 @@ func (e *exitError) Unwrap() error { return e.err }
 func usage(err error) error { return &exitError{exitUsage, err} }
 
 func main() {
+	stopProfile := startProfile()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
+	stopProfile()
 	os.Exit(code)
 }
 
@@ -87,6 +89,14 @@ the vendor's SDK into conditions with ranked causes, and publishes what to do.`,
 		newRun(), newDemo(), newCode(), newCheck(), newList(), newShow(), newReplay(), newVersion(),
 	)
 	return root
+}
+
+// noArguments is for commands that take flags only.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes no argument, but there is %q (see --help)", cmd.CommandPath(), args[0])
+	}
+	return nil
 }
 
 // numberMark stands before an argument like -4013, which would else be taken

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"fieldmedic/internal/rules"
+	"fieldmedic/internal/web"
 )
 
 func newRun() *cobra.Command {
@@ -29,7 +30,7 @@ SIGHUP loads configuration and rules anew; SIGTERM ends it.`,
 		Example: `  fieldmedic run
   fieldmedic run --config /etc/fieldmedic/fieldmedic.yaml
   fieldmedic run --mqtt-broker mqtt://192.168.1.10:1883 --log-level debug`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runService(cmd.Context(), cmd.Flags(), cmd.ErrOrStderr())
 		},
@@ -43,9 +44,11 @@ SIGHUP loads configuration and rules anew; SIGTERM ends it.`,
 type setup struct {
 	cfg *Config
 	set *rules.Set
+	// tokens that page and API accept.
+	tokens []web.Token
 }
 
-// loadSetup reads configuration and rules. Whatever is wrong with either is in
+// loadSetup reads configuration, rules and tokens. Whatever is wrong with either is in
 // the error, all of it.
 func loadSetup(flags *pflag.FlagSet) (setup, error) {
 	cfg, err := loadConfig(flags)
@@ -56,7 +59,13 @@ func loadSetup(flags *pflag.FlagSet) (setup, error) {
 	if err != nil {
 		return setup{}, usage(err)
 	}
-	return setup{cfg, set}, nil
+	s := setup{cfg: cfg, set: set}
+	if cfg.Web.TokenFile != "" {
+		if s.tokens, err = web.ReadTokens(cfg.Web.TokenFile); err != nil {
+			return setup{}, usage(fmt.Errorf("web.token_file: %w", err))
+		}
+	}
+	return s, nil
 }
 
 // runService runs until ctx ends, through reloads.
@@ -132,7 +141,7 @@ func newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), "fieldmedic", versionText())
 			return err

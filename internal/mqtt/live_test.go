@@ -58,47 +58,6 @@ type live struct {
 	received   []string
 }
 
-// memoryOutbox is a log in memory.
-type memoryOutbox struct {
-	mu      sync.Mutex
-	entries []diagnose.LogEntry
-	cursor  int64
-}
-
-func (o *memoryOutbox) After(_ context.Context, seq int64, limit int) ([]diagnose.LogEntry, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	from := min(max(0, seq), int64(len(o.entries)))
-	return slices.Clone(o.entries[from:min(len(o.entries), int(from)+limit)]), nil
-}
-
-func (o *memoryOutbox) Cursor() int64 {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.cursor
-}
-
-func (o *memoryOutbox) Published(seq int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.cursor = seq
-}
-
-func (o *memoryOutbox) add(n int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for range n {
-		seq := int64(len(o.entries) + 1)
-		o.entries = append(o.entries, diagnose.LogEntry{Seq: seq, At: time.Now(), Body: fmt.Appendf(nil, `{"seq":%d}`, seq)})
-	}
-}
-
-type noWords struct{}
-
-func (noWords) Title(*diagnose.Diagnosis) string                         { return "" }
-func (noWords) Because(*diagnose.Diagnosis, diagnose.RankedCause) string { return "" }
-func (noWords) Advice(*diagnose.Diagnosis) map[string]diagnose.Advice    { return nil }
-
 // startBroker runs a Mosquitto that ends with the test.
 func startBroker(t *testing.T, opts mosquitto.Options) *mosquitto.Broker {
 	t.Helper()
@@ -123,9 +82,12 @@ func newLive(t *testing.T, b *mosquitto.Broker) *live {
 
 // options are those of an agent at the broker, or at the proxy before it.
 func (l *live) options(sources []*Source) {
-	address := l.broker.URL()
-	if l.proxy != nil {
+	address := "mqtt://127.0.0.1:1" // for those who change it
+	switch {
+	case l.proxy != nil:
 		address = l.proxy.url()
+	case l.broker != nil:
+		address = l.broker.URL()
 	}
 	server := Server{URL: brokerURL(l.t, address)}
 	log := slog.New(slog.DiscardHandler)
@@ -214,6 +176,17 @@ func (l *live) standing() {
 	eventually(l.t, "both connections stand", func() bool {
 		return l.in.State().State == LinkConnected && l.out.State().State == LinkConnected
 	})
+}
+
+// cut breaks both connections, when what was sent had time to arrive, and
+// waits until they stand again.
+func (l *live) cut() {
+	l.t.Helper()
+	time.Sleep(100 * time.Millisecond)
+	before := l.proxy.connections()
+	l.proxy.cut()
+	eventually(l.t, "both connect again", func() bool { return l.proxy.connections() == before+2 })
+	l.standing()
 }
 
 // next is the next delivery.

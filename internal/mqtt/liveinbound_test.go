@@ -1,9 +1,9 @@
 package mqtt
 
 import (
+	"errors"
 	"fmt"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
@@ -76,25 +76,15 @@ func TestLiveBrokerComesLater(t *testing.T) {
 func TestLiveBrokerRestarts(t *testing.T) {
 	for _, persistence := range []string{"persistence false", "persistence true\nautosave_interval 1"} {
 		l := startLive(t, mosquitto.Options{Lines: []string{persistence}})
-		l.app = newApp(t, l.broker.URL(), "app")
 		l.connect(statusSource(t))
-		for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
-			end := l.broker.Kill
-			if signal == syscall.SIGTERM {
-				end = l.broker.Stop
-			}
-			if err := end(); err != nil {
-				t.Fatal(err)
-			}
-			if err := l.broker.Run(); err != nil {
+		for name, end := range map[string]func() error{"a kill": l.broker.Kill, "a stop": l.broker.Stop} {
+			if err := errors.Join(end(), l.broker.Run()); err != nil {
 				t.Fatal(err)
 			}
 			up := time.Now()
-			flows := func() bool {
-				if !l.app.client.IsConnectionOpen() {
-					return false
-				}
-				l.app.client.Publish("devices/a/status", 1, false, `{"status":-7}`)
+			device := newApp(t, l.broker.URL(), "device after "+name)
+			within(t, 5*time.Second, "messages flow again", func() bool {
+				device.publish("devices/a/status", 1, false, `{"status":-7}`)
 				select {
 				case d := <-l.got:
 					d.Ack()
@@ -102,9 +92,9 @@ func TestLiveBrokerRestarts(t *testing.T) {
 				case <-time.After(20 * time.Millisecond):
 					return false
 				}
-			}
-			within(t, 5*time.Second, "messages flow again", flows)
-			t.Logf("%q after %v: flows after %v", persistence, signal, time.Since(up).Round(time.Millisecond))
+			})
+			t.Logf("%q after %v: flows after %v", persistence, name, time.Since(up).Round(time.Millisecond))
+			device.client.Disconnect(100)
 		}
 	}
 }
@@ -180,6 +170,7 @@ func TestLiveFiltersFollowTheConfiguration(t *testing.T) {
 func TestLiveInboxFull(t *testing.T) {
 	l := startLive(t, mosquitto.Options{})
 	l.got = make(chan diagnose.Delivery, 2)
+	l.tune = func(l *live) { l.in.patience = 500 * time.Millisecond }
 	l.app = newApp(t, l.broker.URL(), "app")
 	l.connect(statusSource(t))
 	for i := 1; i <= 4; i++ {
@@ -191,6 +182,17 @@ func TestLiveInboxFull(t *testing.T) {
 	}
 	l.next()
 	l.next()
+
+	for i := 5; i <= 8; i++ {
+		l.app.publish("devices/a/status", 1, false, fmt.Sprintf(`{"status":-%d}`, i))
+	}
+	time.Sleep(100 * time.Millisecond)
+	for i := int64(5); i <= 8; i++ { // the broker was kept waiting
+		l.good(-i)
+	}
+	if state := l.in.State().State; state != LinkConnected || l.count(&l.dropped) != 2 {
+		t.Errorf("QoS 1, for a moment: state %s, dropped %q", state, l.dropped)
+	}
 
 	for i := 11; i <= 14; i++ {
 		l.app.publish("devices/a/status", 1, false, fmt.Sprintf(`{"status":-%d}`, i))

@@ -34,6 +34,7 @@ func TestLiveReconcilePublishesWhatDiffers(t *testing.T) {
 	born := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 	l.shown = []diagnose.Snapshot{snapshotAt("", born), snapshotAt("same", born), snapshotAt("differs", born), snapshotAt("emptied", born)}
 	l.connect(statusSource(t))()
+	eventually(t, "offline is said", func() bool { return strings.Contains(l.app.last(stateTopic), "offline") })
 	seen := l.app.topics()
 	if !slices.Contains(seen, "diagnostics/gw/site") || !slices.Contains(seen, deviceTopics+"same") {
 		t.Fatalf("first published: %q", seen)
@@ -49,6 +50,7 @@ func TestLiveReconcilePublishesWhatDiffers(t *testing.T) {
 	l.app.publish(deviceTopics+"garbage", 1, true, `[1`)
 	l.app.publish(deviceTopics+"large", 1, true, strings.Repeat("x", MaxPacket+1))
 	l.app.publish(deviceTopics+"emptied", 1, true, "")
+	eventually(t, "the app's own messages are back", func() bool { return len(l.app.topics()) == len(seen)+4 })
 	l.app.forget()
 	l.shown[2].UpdatedAt = born.Add(time.Second)
 	l.shown = append(l.shown, snapshotAt("added", born))
@@ -83,7 +85,9 @@ func TestLiveReconcileOfManyDevices(t *testing.T) {
 	l := startLive(t, mosquitto.Options{})
 	at := time.Now()
 	for i := range devices {
-		s := snapshotAt(fmt.Sprintf("device-with-a-name-%05d", i), at); s.Diagnoses = []diagnose.Diagnosis{{ID:"x", Msg: strings.Repeat("m", 3000)}}; l.shown = append(l.shown, s)
+		s := snapshotAt(fmt.Sprintf("device-with-a-name-%05d", i), at)
+		s.Diagnoses = []diagnose.Diagnosis{{ID: "x", Msg: strings.Repeat("m", 3000)}}
+		l.shown = append(l.shown, s)
 	}
 	start := time.Now()
 	l.connect(statusSource(t))()

@@ -1,8 +1,11 @@
 package mqtt
 
 import (
+	"context"
+	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -10,6 +13,8 @@ import (
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
+
+	"fieldmedic/internal/diagnose"
 )
 
 // app is somebody else at the broker: it publishes, and keeps what it sees.
@@ -203,3 +208,44 @@ func brokerURL(t *testing.T, address string) *url.URL {
 
 // refusedDial is the error of a connection that nobody takes.
 func refusedDial() error { return &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED} }
+
+// memoryOutbox is a log in memory.
+type memoryOutbox struct {
+	mu      sync.Mutex
+	entries []diagnose.LogEntry
+	cursor  int64
+}
+
+func (o *memoryOutbox) After(_ context.Context, seq int64, limit int) ([]diagnose.LogEntry, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	from := min(max(0, seq), int64(len(o.entries)))
+	return slices.Clone(o.entries[from:min(len(o.entries), int(from)+limit)]), nil
+}
+
+func (o *memoryOutbox) Cursor() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.cursor
+}
+
+func (o *memoryOutbox) Published(seq int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.cursor = seq
+}
+
+func (o *memoryOutbox) add(n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for range n {
+		seq := int64(len(o.entries) + 1)
+		o.entries = append(o.entries, diagnose.LogEntry{Seq: seq, At: time.Now(), Body: fmt.Appendf(nil, `{"seq":%d}`, seq)})
+	}
+}
+
+type noWords struct{}
+
+func (noWords) Title(*diagnose.Diagnosis) string                         { return "" }
+func (noWords) Because(*diagnose.Diagnosis, diagnose.RankedCause) string { return "" }
+func (noWords) Advice(*diagnose.Diagnosis) map[string]diagnose.Advice    { return nil }

@@ -3,6 +3,7 @@ package mqtt
 import (
 	"context"
 	"encoding/json"
+	"hash/maphash"
 	"log/slog"
 	"time"
 
@@ -78,6 +79,7 @@ func NewPublisher(opts PublisherOptions) *Publisher {
 		root:       opts.Base + "/" + EscapeID(opts.Gateway) + "/",
 		wake:       make(chan struct{}, 1),
 		stateEvery: stateEvery, markEvery: markEvery, readBackTimeout: readBackTimeout,
+		back:    readBack{seed: maphash.MakeSeed()},
 		waiting: waiting{latest: make(map[diagnose.DeviceID]*outgoing)},
 	}
 	p.link = link{name: "publishing", log: opts.Log, pace: defaultPace(), profile: profile{

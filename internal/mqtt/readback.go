@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"hash/maphash"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,43 +18,48 @@ const (
 	// readBackTimeout is how long the broker may send nothing of what it
 	// retains before it is taken to be all.
 	readBackTimeout = 3 * time.Second
-	// maxRetracted bounds the bytes kept of what is retained, so that a broker
-	// full of strangers' topics cannot fill the memory; of the rest only the
-	// names are kept.
-	maxRetracted = 4 << 20
+	// fenceEvery is how often the message that ends the reading is sent: a
+	// broker whose queue is full drops it.
+	fenceEvery = 250 * time.Millisecond
+	// maxBodies bounds the bytes kept of what is retained, so that a broker full
+	// of strangers' topics cannot fill the memory; of the rest only the names
+	// are kept.
+	maxBodies = 4 << 20
 )
 
-// readBack gathers what the broker retains of us.
+// readBack gathers what the broker retains of us. Hashes are enough to tell a
+// difference, and the texts of 10,000 devices need not be held.
 type readBack struct {
+	seed maphash.Seed
+
 	mu sync.Mutex
 	// session that reads; messages of an earlier one are of no interest.
 	session *session
-	found   *retained
+	hashes  map[string]uint64
+	state   []byte
+	mark    []byte
+	// bodies of the first topics, for those that are to be retracted.
+	bodies map[string][]byte
+	bytes  int
 	// nonce is the message that ends the reading: the broker sends what it
 	// retains before what comes later.
 	nonce string
 	done  chan struct{}
-	// taken counts messages, to tell a slow broker from one that is done.
-	taken int
+	last  time.Time // when the last message came
 }
 
-// retained is what stands at the broker: hashes are enough to tell a
-// difference, and the texts of 10,000 devices need not be held.
-type retained struct {
-	seed   maphash.Seed
-	hashes map[string]uint64
-	state  []byte
-	mark   []byte
-	// bodies of the first topics, for those that are to be retracted.
-	bodies map[string][]byte
-	bytes  int
-	// complete: our own message came back behind all this.
-	complete bool
+// start begins to gather for a session, and finish ends it.
+func (b *readBack) start(s *session) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.session, b.state, b.mark, b.bytes = s, nil, nil, 0
+	b.hashes, b.bodies = map[string]uint64{}, map[string][]byte{}
 }
 
-func (r *retained) same(topic string, body []byte) bool {
-	h, ok := r.hashes[topic]
-	return ok && h == maphash.Bytes(r.seed, body)
+func (b *readBack) finish() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.session, b.hashes, b.bodies, b.done = nil, nil, nil, nil
 }
 
 func (b *readBack) take(s *session, m paho.Message) {
@@ -62,7 +68,7 @@ func (b *readBack) take(s *session, m paho.Message) {
 	if b.session != s {
 		return
 	}
-	b.taken++
+	b.last = time.Now()
 	switch {
 	case !m.Retained():
 		if b.done != nil && string(m.Payload()) == b.nonce {
@@ -70,13 +76,13 @@ func (b *readBack) take(s *session, m paho.Message) {
 			b.done = nil
 		}
 	case strings.HasSuffix(m.Topic(), "/state"):
-		b.found.state = bytes.Clone(m.Payload())
+		b.state = bytes.Clone(m.Payload())
 	case strings.HasSuffix(m.Topic(), "/self/watermark"):
-		b.found.mark = bytes.Clone(m.Payload())
+		b.mark = bytes.Clone(m.Payload())
 	default:
-		b.found.hashes[m.Topic()] = maphash.Bytes(b.found.seed, m.Payload())
-		if b.found.bytes += len(m.Payload()); b.found.bytes <= maxRetracted {
-			b.found.bodies[m.Topic()] = bytes.Clone(m.Payload())
+		b.hashes[m.Topic()] = maphash.Bytes(b.seed, m.Payload())
+		if b.bytes += len(m.Payload()); b.bytes <= maxBodies {
+			b.bodies[m.Topic()] = bytes.Clone(m.Payload())
 		}
 	}
 }
@@ -86,92 +92,105 @@ func (b *readBack) takeTooLarge(t tooLarge) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.session != nil && t.retained {
-		b.found.hashes[t.topic] = 0
+		b.last = time.Now()
+		b.hashes[t.topic] = 0
 	}
 }
 
-func (b *readBack) start(s *session) {
+// settle tells whether a topic was found, and with this body. After it the
+// topic is somebody's.
+func (b *readBack) settle(topic string, body []byte) (found, same bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.session = s
-	b.found = &retained{seed: maphash.MakeSeed(), hashes: map[string]uint64{}, bodies: map[string][]byte{}}
+	hash, found := b.hashes[topic]
+	delete(b.hashes, topic)
+	delete(b.bodies, topic)
+	return found, found && hash == maphash.Bytes(b.seed, body)
 }
 
-func (b *readBack) finish() *retained {
+// stray is a retained topic that is nobody's.
+type stray struct {
+	topic string
+	body  []byte // nil when it was too much to keep
+}
+
+// strays takes out what was not settled, by topic.
+func (b *readBack) strays() []stray {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	found := b.found
-	b.session, b.found, b.done = nil, nil, nil
-	return found
+	list := make([]stray, 0, len(b.hashes))
+	for topic := range b.hashes {
+		list = append(list, stray{topic, b.bodies[topic]})
+	}
+	clear(b.hashes)
+	clear(b.bodies)
+	b.bytes = 0
+	slices.SortFunc(list, func(x, y stray) int { return strings.Compare(x.topic, y.topic) })
+	return list
+}
+
+// count is how many topics were found and are not settled.
+func (b *readBack) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.hashes)
+}
+
+// own is the retained state and the watermark.
+func (b *readBack) own() (state, mark []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state, b.mark
 }
 
 // expect makes the message that ends the reading.
 func (b *readBack) expect() (string, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.nonce, b.done = uuid.NewString(), make(chan struct{})
+	b.nonce, b.done, b.last = uuid.NewString(), make(chan struct{}), time.Now()
 	return b.nonce, b.done
 }
 
-func (b *readBack) count() int {
+func (b *readBack) quietSince() time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.taken
+	return b.last
 }
 
-// read asks the broker for what it retains under our topics: first for what
-// tells whether they are ours, then for the devices', which may be many. It
-// stays subscribed to `state`, to see another agent come up.
-func (f *outflow) read(ctx context.Context) (*retained, error) {
-	f.back.start(f.s)
-	defer f.back.finish()
-	loopback, devices := f.root+"self/loopback", f.root+"device/+"
-	own := []string{f.root + "info", f.root + "site", f.root + "self/watermark", loopback}
-	if err := f.s.subscribe(ctx, append([]string{f.root + "state"}, own...), qos); err != nil {
-		return nil, err
+// readTopics gathers what is retained on topics.
+func (f *outflow) readTopics(ctx context.Context, topics []string) error {
+	if err := f.s.subscribe(ctx, topics, qos); err != nil {
+		return err
 	}
-	if _, err := f.fence(ctx, loopback); err != nil {
-		return nil, err
+	if err := f.fence(ctx); err != nil {
+		return err
 	}
-	// At QoS 1 a broker queues what it retains, and its queue is short.
-	if err := f.s.subscribe(ctx, []string{devices}, 0); err != nil {
-		return nil, err
-	}
-	complete, err := f.fence(ctx, loopback)
-	if err != nil {
-		return nil, err
-	}
-	found := f.back.finish()
-	found.complete = complete
-	return found, f.s.unsubscribe(ctx, append(own, devices))
+	return f.s.unsubscribe(ctx, topics)
 }
+
+func (f *outflow) loopback() string { return f.root + "self/loopback" }
 
 // fence publishes a message to ourselves and waits until it comes back, behind
 // everything that the broker had for us before. A broker that drops it is
 // waited for until it sends nothing more.
-func (f *outflow) fence(ctx context.Context, topic string) (bool, error) {
+func (f *outflow) fence(ctx context.Context) error {
 	nonce, done := f.back.expect()
-	if err := f.s.publish(ctx, message{topic: topic, payload: []byte(nonce)}); err != nil {
-		return false, err
-	}
-	for before := f.back.count(); ; {
-		timer := time.NewTimer(f.readBackTimeout)
+	again := time.NewTicker(fenceEvery)
+	defer again.Stop()
+	for time.Since(f.back.quietSince()) < f.readBackTimeout {
+		if err := f.s.publish(ctx, message{topic: f.loopback(), payload: []byte(nonce)}); err != nil {
+			return err
+		}
 		select {
 		case <-done:
-			timer.Stop()
-			return true, nil
-		case <-timer.C:
-			now := f.back.count()
-			if now == before {
-				return false, nil
-			}
-			before = now
+			return nil
+		case <-again.C:
 		case <-f.s.lost:
-			timer.Stop()
-			return false, f.s.lostError()
+			return f.s.lostError()
 		case <-ctx.Done():
-			timer.Stop()
-			return false, ctx.Err()
+			return ctx.Err()
 		}
 	}
+	f.dropped = true
+	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,29 +14,32 @@ import (
 // does not let us read it.
 var errDropped = fmt.Errorf("our own message on self/loopback does not come back: %w", errDenied)
 
+const (
+	// lookedUpAtOnce are topics that are asked for by name. It stays below what
+	// a broker queues for one client.
+	lookedUpAtOnce = 100
+	// manyStrays found at once let expect more that the broker did not send.
+	manyStrays = 100
+)
+
 // reconcile makes the retained topics what the store says: what is missing or
 // differs is published, what is nobody's is retracted, and the rest is left
 // alone. Only then `online` is said. Nothing is overwritten while another
 // agent is online under our id.
 func (f *outflow) reconcile(ctx context.Context) error {
-	found, err := f.read(ctx)
-	if err == nil && f.foreign(found.state) {
-		err = errConflict
-	}
+	f.back.start(f.s)
+	defer f.back.finish()
+	mark, err := f.claim(ctx)
 	if err != nil {
 		f.s.leave() // not ours yet: the will must not speak
 		return err
 	}
-	f.resume(found.mark)
+	f.resume(mark)
 	f.w = newWindow(f.s)
 	defer f.w.close()
-	f.waiting.infoStands(func(info []byte) bool { return found.same(f.root+"info", info) })
-	delete(found.hashes, f.root+"info")
-	if err := f.compare(ctx, found); err != nil {
+	f.waiting.infoStands(func(info []byte) bool { _, same := f.back.settle(f.root+"info", info); return same })
+	if err := f.reconcileDevices(ctx); err != nil {
 		return fmt.Errorf("compare the retained topics: %w", err)
-	}
-	if err := f.retract(ctx, found); err != nil {
-		return err
 	}
 	if err := f.waiting.rival(); err != nil {
 		return err
@@ -48,7 +50,7 @@ func (f *outflow) reconcile(ctx context.Context) error {
 	if err := f.w.drain(ctx); err != nil {
 		return err
 	}
-	if !found.complete {
+	if f.dropped {
 		f.link.note(LinkDenied, errDropped)
 		return nil
 	}
@@ -56,47 +58,116 @@ func (f *outflow) reconcile(ctx context.Context) error {
 	return nil
 }
 
-// compare publishes what is missing or differs, and leaves in found what
-// nobody knows.
-func (f *outflow) compare(ctx context.Context, found *retained) error {
-	return f.opts.Snapshots(ctx, func(snap diagnose.Snapshot) error {
-		topic := f.topicOf(snap.Device)
+// claim reads our own topics but the devices', and makes sure that they are
+// ours. It stays subscribed to `state`, to see another agent come up, and to
+// the topic that ends a reading.
+func (f *outflow) claim(ctx context.Context) (mark []byte, err error) {
+	if err := f.s.subscribe(ctx, []string{f.loopback(), f.root + "state"}, qos); err != nil {
+		return nil, err
+	}
+	if err := f.readTopics(ctx, []string{f.root + "info", f.root + "site", f.root + "self/watermark"}); err != nil {
+		return nil, err
+	}
+	state, mark := f.back.own()
+	if f.foreign(state) {
+		return nil, errConflict
+	}
+	return mark, nil
+}
+
+// reconcileDevices compares the devices' topics, and the site's. One
+// subscription gets all of them, as far as the broker's queue holds them; what
+// it did not hold is looked up by name. Strays are searched for until there are
+// few: those retracted make room in the queue.
+func (f *outflow) reconcileDevices(ctx context.Context) error {
+	for {
+		if err := f.readTopics(ctx, []string{f.root + "device/+"}); err != nil {
+			return err
+		}
+		// A broker queues more than that: fewer are all that there are.
+		complete := f.dropped || f.back.count() < lookedUpAtOnce
+		if err := f.compare(ctx, complete); err != nil {
+			return err
+		}
+		strays := f.back.strays()
+		if err := f.retract(ctx, strays); err != nil {
+			return err
+		}
+		if err := f.w.drain(ctx); err != nil || len(strays) < manyStrays {
+			return err
+		}
+	}
+}
+
+// compare publishes what is missing or differs. Where the broker may have more
+// than it sent, what is missing is looked up first.
+func (f *outflow) compare(ctx context.Context, complete bool) error {
+	var missing []message
+	err := f.opts.Snapshots(ctx, func(snap diagnose.Snapshot) error {
+		m := message{topic: f.topicOf(snap.Device), retained: true}
 		body, err := snap.Encode(f.opts.Gateway, f.opts.Words())
 		if err != nil {
 			f.opts.Log.Error("a snapshot is not published", "err", err)
-			delete(found.hashes, topic)
+		}
+		m.payload = body
+		found, same := f.back.settle(m.topic, body)
+		switch {
+		case err != nil || same:
+			return nil
+		case found || complete:
+			return f.w.send(ctx, m, nil)
+		}
+		if missing = append(missing, m); len(missing) < lookedUpAtOnce {
 			return nil
 		}
-		same := found.same(topic, body)
-		delete(found.hashes, topic)
-		if same {
-			return nil
-		}
-		return f.w.send(ctx, message{topic, body, true}, nil)
+		err = f.lookUp(ctx, missing)
+		missing = missing[:0]
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	return f.lookUp(ctx, missing)
+}
+
+// lookUp asks for topics by name, and publishes what is missing or differs.
+func (f *outflow) lookUp(ctx context.Context, missing []message) error {
+	if len(missing) == 0 {
+		return nil
+	}
+	topics := make([]string, len(missing))
+	for i, m := range missing {
+		topics[i] = m.topic
+	}
+	if err := f.readTopics(ctx, topics); err != nil {
+		return err
+	}
+	for _, m := range missing {
+		if _, same := f.back.settle(m.topic, m.payload); same {
+			continue
+		}
+		if err := f.w.send(ctx, m, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // retract ends the topics of devices that are not known any more: they are
 // first published as cleared, for consumers that only see states, then
 // emptied.
-func (f *outflow) retract(ctx context.Context, found *retained) error {
-	topics := make([]string, 0, len(found.hashes))
-	for topic := range found.hashes {
-		topics = append(topics, topic)
-	}
-	slices.Sort(topics)
-	for _, topic := range topics {
-		body, kept := found.bodies[topic]
-		cleared, ok := retracted(body)
-		if !kept {
-			cleared, ok = f.bare(topic)
+func (f *outflow) retract(ctx context.Context, strays []stray) error {
+	for _, stray := range strays {
+		cleared, ok := retracted(stray.body)
+		if stray.body == nil {
+			cleared, ok = f.bare(stray.topic)
 		}
 		if ok {
-			if err := f.w.send(ctx, message{topic, cleared, true}, nil); err != nil {
+			if err := f.w.send(ctx, message{stray.topic, cleared, true}, nil); err != nil {
 				return err
 			}
 		}
-		if err := f.w.send(ctx, message{topic, nil, true}, nil); err != nil {
+		if err := f.w.send(ctx, message{stray.topic, nil, true}, nil); err != nil {
 			return err
 		}
 	}

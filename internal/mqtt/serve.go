@@ -35,6 +35,8 @@ type outflow struct {
 	sent   int64
 	acked  atomic.Int64
 	marked int64
+	// dropped: the broker drops what we publish to ourselves.
+	dropped bool
 }
 
 // serve publishes on one session until it is lost. A session that gives way to
@@ -60,6 +62,9 @@ func (f *outflow) run(ctx context.Context) error {
 	state, mark := time.NewTicker(f.stateEvery), time.NewTicker(f.markEvery)
 	defer state.Stop()
 	defer mark.Stop()
+	if err := f.mark(ctx); err != nil { // before any event: a broker without one tells nothing
+		return err
+	}
 	busy := make(chan struct{}, 1)
 	for ctx.Err() == nil {
 		more, err := f.round(ctx)
@@ -216,7 +221,7 @@ func (f *outflow) mark(ctx context.Context) error {
 // resume decides where events go on: behind the last acknowledged one, or
 // earlier where the broker's own watermark is older.
 func (f *outflow) resume(retained []byte) {
-	f.sent = f.opts.Outbox.Cursor()
+	f.sent, f.marked = f.opts.Outbox.Cursor(), -1
 	var found watermark
 	if json.Unmarshal(retained, &found) == nil && found.Epoch == f.opts.Epoch {
 		f.marked = found.Seq

@@ -26,6 +26,8 @@ const (
 	// ackGrace is how long an orderly end waits for acknowledgements that are
 	// on their way.
 	ackGrace = 250 * time.Millisecond
+	// lostSoon is how long after its tokens the library tells of a loss.
+	lostSoon = 100 * time.Millisecond
 )
 
 // session is one connection to the broker. A paho client is used once: what
@@ -166,11 +168,28 @@ func (s *session) call(ctx context.Context, limit time.Duration, ask func() paho
 	go func() { tokens <- ask() }()
 	select {
 	case token := <-tokens:
-		return token, s.await(ctx, token, limit)
+		err := s.await(ctx, token, limit)
+		if token.Error() != nil {
+			err = s.because(err)
+		}
+		return token, err
 	case <-s.lost:
 		return nil, s.lostError()
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	}
+}
+
+// because is why the library gave a token up: where the connection was lost,
+// which it tells a moment later, that is the better sentence.
+func (s *session) because(err error) error {
+	timer := time.NewTimer(lostSoon)
+	defer timer.Stop()
+	select {
+	case <-s.lost:
+		return s.lostError()
+	case <-timer.C:
+		return err
 	}
 }
 

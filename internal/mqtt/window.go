@@ -135,7 +135,7 @@ func (w *window) wait(token paho.Token, timer *time.Timer) error {
 	select {
 	case <-token.Done():
 		if err := token.Error(); err != nil {
-			return fmt.Errorf("publish: %w", err)
+			return fmt.Errorf("publish: %w", w.s.because(err))
 		}
 		return nil
 	case <-w.s.lost:

@@ -102,6 +102,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 
 func (s *Store) open(ctx context.Context) error {
 	file := filepath.Join(s.opts.Dir, FileName)
+	if err := private(file); err != nil {
+		return err
+	}
 	var err error
 	if s.write, err = openDB(file, "rwc", 1); err != nil {
 		return err
@@ -119,6 +122,16 @@ func (s *Store) open(ctx context.Context) error {
 		return fmt.Errorf("prepare statements on %s: %w", file, err)
 	}
 	return s.load(ctx)
+}
+
+// private makes sure that only we may read the file; SQLite gives the files
+// beside it the same mode.
+func private(file string) error {
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", file, err)
+	}
+	return f.Close()
 }
 
 // openDB opens one pool. Synchronous FULL makes a commit wait for the disk;

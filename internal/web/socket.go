@@ -18,8 +18,7 @@ const maxSocketPath = 107
 
 // ListenSocket listens for the command line at path: mode 0600, or 0660 for a
 // group that is named. A socket that a killed process left behind is replaced;
-// that nobody listens on it any more is for the caller to know, who holds the
-// lock of the state directory.
+// one that somebody answers on is not.
 func ListenSocket(path, group string) (net.Listener, error) {
 	if len(path) > maxSocketPath {
 		return nil, fmt.Errorf("control socket %s: the path has %d bytes (%d at most; set state.dir)", path, len(path), maxSocketPath)
@@ -31,6 +30,10 @@ func ListenSocket(path, group string) (net.Listener, error) {
 	case old.Mode().Type() != fs.ModeSocket:
 		return nil, fmt.Errorf("control socket %s: something else has that name (move it away)", path)
 	default:
+		if conn, err := net.Dial("unix", path); err == nil {
+			_ = conn.Close() // only opened to see that it can be
+			return nil, fmt.Errorf("control socket %s: another fieldmedic is running on it (stop that one)", path)
+		}
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("take over the control socket: %w", err)
 		}

@@ -64,7 +64,9 @@ func runEcho(broker string) error {
 			<-t.Done()
 		}
 	}()
-	messages := make(chan paho.Message, 2048)
+	// The handler must never wait: the acknowledgements of what is published
+	// come by the same connection, behind what it would wait with.
+	messages := make(chan paho.Message, 1<<17)
 	opts := paho.NewClientOptions().AddBroker(broker).SetClientID("echo").SetCleanSession(false).
 		SetAutoReconnect(false).SetStore(paho.NewMemoryStore()).
 		SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { messages <- m })
