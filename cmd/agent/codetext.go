@@ -67,10 +67,16 @@ func (t codeText) all(answers []codeAnswer) string {
 	return strings.Join(texts, "\n"+strings.Repeat("-", t.width)+"\n")
 }
 
-func (t codeText) one(a *codeAnswer) string {
-	var advice diagnose.Advice
-	for _, advice = range a.Advice { // there is one: of one language
+// words is the advice in the one language that was asked for.
+func (a *codeAnswer) words() diagnose.Advice {
+	for _, advice := range a.Advice {
+		return advice
 	}
+	return diagnose.Advice{}
+}
+
+func (t codeText) one(a *codeAnswer) string {
+	advice := a.words()
 	var b strings.Builder
 	b.WriteString(paragraph("", "", a.Title, t.width))
 	b.WriteString(paragraph("", "", t.head(a), t.width))

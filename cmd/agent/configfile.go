@@ -55,8 +55,7 @@ func readAtMost(file string, most int64) ([]byte, error) {
 
 // plainFileError says what the system said, without the path said already.
 func plainFileError(err error) error {
-	var pathError *os.PathError
-	if errors.As(err, &pathError) {
+	if pathError, ok := errors.AsType[*os.PathError](err); ok {
 		return fmt.Errorf("cannot be read: %w", pathError.Err)
 	}
 	return err
@@ -97,8 +96,7 @@ func syntaxError(where string, err error, found *collector) {
 	if errors.Is(err, io.EOF) {
 		return // an empty file: every key has its default
 	}
-	var load *yaml.LoadError
-	if errors.As(err, &load) {
+	if load, ok := errors.AsType[*yaml.LoadError](err); ok {
 		at := position{max(1, load.Mark.Line), max(1, load.Mark.Column)}
 		found.unreadable(where, at, "cannot be read as YAML: %s (%s)", load.Message, rightYAML)
 		return

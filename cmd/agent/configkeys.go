@@ -94,8 +94,7 @@ func configKeys() []key { return keysOf(reflect.TypeFor[Config](), "") }
 
 func keysOf(t reflect.Type, prefix string) []key {
 	var keys []key
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name := prefix + f.Tag.Get("mapstructure")
 		switch {
 		case f.Type.Kind() == reflect.Struct:

@@ -116,8 +116,7 @@ func sourceMistakes(err error) []*mqtt.SourceMistake {
 	}
 	var mistakes []*mqtt.SourceMistake
 	for _, e := range joined.Unwrap() {
-		var m *mqtt.SourceMistake
-		if errors.As(e, &m) {
+		if m, ok := errors.AsType[*mqtt.SourceMistake](e); ok {
 			mistakes = append(mistakes, m)
 		}
 	}

@@ -203,12 +203,12 @@ func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag(
 
 // describe says what a node is, in the words of a person.
 func describe(n *yaml.Node) string {
-	switch {
-	case n.Kind == yaml.MappingNode:
+	switch n.Kind {
+	case yaml.MappingNode:
 		return "a mapping"
-	case n.Kind == yaml.SequenceNode:
+	case yaml.SequenceNode:
 		return "a list"
-	case n.Kind == yaml.AliasNode:
+	case yaml.AliasNode:
 		return "an alias"
 	}
 	return quote(n.Value)

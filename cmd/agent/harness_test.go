@@ -136,7 +136,7 @@ func (r *running) get(path string) string {
 
 // metric is the value of a line of /metrics, or "" when there is none.
 func (r *running) metric(line string) string {
-	for _, l := range strings.Split(r.get("/metrics"), "\n") {
+	for l := range strings.SplitSeq(r.get("/metrics"), "\n") {
 		if value, ok := strings.CutPrefix(l, line+" "); ok {
 			return value
 		}

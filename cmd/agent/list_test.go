@@ -66,7 +66,7 @@ func TestList(t *testing.T) {
 
 func checkTable(t *testing.T, out string) {
 	t.Helper()
-	for _, line := range strings.Split(out, "\n") {
+	for line := range strings.SplitSeq(out, "\n") {
 		if columns(line) > usualWidth || strings.ContainsAny(line, "\x1b\u202e") {
 			t.Errorf("a line of %d columns: %q", columns(line), line)
 		}

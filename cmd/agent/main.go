@@ -94,7 +94,7 @@ the vendor's SDK into conditions with ranked causes, and publishes what to do.`,
 // noArguments is for commands that take flags only.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return fmt.Errorf("%s takes no argument, but there is %q (see --help)", cmd.CommandPath(), args[0])
+		return fmt.Errorf("%s takes no argument, but there is %q (see --help)", cmd.Name(), args[0])
 	}
 	return nil
 }
@@ -130,7 +130,7 @@ func isNegativeNumber(arg string) bool {
 
 // version is set by the linker for releases; otherwise it is what the build
 // knows of the repository.
-var version = "" //nolint:gochecknoglobals // the linker can set nothing else
+var version = ""
 
 func versionText() string {
 	if version != "" {

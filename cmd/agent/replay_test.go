@@ -191,7 +191,7 @@ func TestReplayFields(t *testing.T) {
 			t.Errorf("event %d has seq %v", i+1, event["seq"])
 		}
 		d, _ := event["diagnosis"].(map[string]any)
-		for _, field := range strings.Fields(`gateway device scope condition family code code_raw msg severity kind status
+		for field := range strings.FieldsSeq(`gateway device scope condition family code code_raw msg severity kind status
 			action causes evidence title first_seen last_seen last_ok cleared_at source_ts occurrence reports flapping
 			cleared_by explained_by acknowledged ignored rule stale`) {
 			if _, ok := d[field]; !ok {

@@ -179,9 +179,9 @@ func TestReload(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	hup("langauges: [zh-Hans]\n")
+	hup("languages: [zh-Hans]\n")
 	eventually(t, "info says what is wrong", func() bool {
-		return strings.Contains(a.last("diagnostics/gw-01/info"), "fieldmedic.yaml:1:1: langauges: unknown key (did you mean languages?)")
+		return strings.Contains(a.last("diagnostics/gw-01/info"), "fieldmedic.yaml:1:1: languages: unknown key (did you mean languages?)")
 	})
 	if !strings.Contains(s.info(), `"languages":["en"]`) {
 		t.Error("the old configuration is gone: ", s.info())
@@ -235,7 +235,8 @@ func TestStartRefused(t *testing.T) {
 		"broker's port": {[]string{"--mqtt-listen", taken, "--web-listen=", "--state-dir", state}, 1, []string{taken, "mqtt.listen"}},
 		"page's port":   {[]string{"--mqtt-listen", "127.0.0.1:0", "--web-listen", taken, "--state-dir", state}, 1, []string{taken, "web.listen"}},
 		"state in use": {
-			[]string{"--mqtt-listen", "127.0.0.1:0", "--web-listen=", "--state-dir", running.args[4]}, 1,
+			[]string{"--mqtt-listen", "127.0.0.1:0", "--web-listen=", "--state-dir", running.args[4]},
+			1,
 			[]string{"in use", fmt.Sprint("pid ", running.cmd.Process.Pid)},
 		},
 		"configuration": {[]string{"--config", wrong}, 2, []string{

@@ -54,7 +54,7 @@ func at(s Stamp) string {
 func (tl *timeline) compare(want string) {
 	tl.t.Helper()
 	var items []string
-	for _, item := range strings.Split(want, ";") {
+	for item := range strings.SplitSeq(want, ";") {
 		if item = strings.TrimSpace(item); item != "" {
 			items = append(items, item)
 		}

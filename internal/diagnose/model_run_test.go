@@ -127,13 +127,13 @@ func both(t *rapid.T, r *real, m *model, now time.Time) {
 		m.fault(now, device, modelCodes[o.Key.Code], o.Retained)
 	case "ok":
 		o.Says = SaysSuccess
-		m.signal(now, device, func(rule modelRule) bool { return rule.success })
+		m.signal(device, func(rule modelRule) bool { return rule.success })
 	case "lost":
 		o.Says, o.Key.Name = SaysLost, "lost"
 		m.fault(now, device, "device-lost", false)
 	case "online":
 		o.Says = SaysOnline
-		m.signal(now, device, func(rule modelRule) bool { return rule.online })
+		m.signal(device, func(rule modelRule) bool { return rule.online })
 	case "removed":
 		o.Says = SaysRemoved
 		m.drop(device)

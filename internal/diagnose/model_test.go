@@ -29,7 +29,7 @@ var modelCodes = map[int32]string{-7: "session-expired", -4: "not-supported", -4
 type modelProblem struct {
 	open, told, flapping, faulty, held bool
 	occ                                int
-	since, fault, paused               time.Time // of holding, of the last fault, of the success after it
+	since, fault                       time.Time // of holding, of the last fault
 	openings                           []time.Time
 }
 
@@ -104,7 +104,7 @@ func (m *model) fault(now time.Time, device, condition string, retained bool) {
 	}
 }
 
-func (m *model) signal(now time.Time, device string, proves func(modelRule) bool) {
+func (m *model) signal(device string, proves func(modelRule) bool) {
 	for _, key := range m.keys() {
 		dev, condition, _ := strings.Cut(key, " ")
 		p := m.problems[key]

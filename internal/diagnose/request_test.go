@@ -63,8 +63,14 @@ func TestCleanText(t *testing.T) {
 		limit int
 		want  string
 	}{
-		{"plain", 10, "plain"}, {"größer", 3, "grö"}, {"a\nb\tc\x00", 10, "abc"}, {"a\u202eb\u2066c\u200e", 10, "abc"},
-		{"a\xffb", 10, "ab"}, {"a\u2028b", 10, "ab"}, {"工作", 2, "工作"}, {"", 5, ""},
+		{"plain", 10, "plain"},
+		{"größer", 3, "grö"},
+		{"a\nb\tc\x00", 10, "abc"},
+		{"a\u202eb\u2066c\u200e", 10, "abc"},
+		{"a\xffb", 10, "ab"},
+		{"a\u2028b", 10, "ab"},
+		{"工作", 2, "工作"},
+		{"", 5, ""},
 	} {
 		if got := CleanText(c.in, c.limit); got != c.want {
 			t.Errorf("%q to %d: %q, want %q", c.in, c.limit, got, c.want)

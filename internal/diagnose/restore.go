@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -16,9 +17,7 @@ import (
 // says stale now, and retires conditions whose rule is gone.
 func (e *Engine) Restore(now time.Time, r Restored) Outcome {
 	var out Outcome
-	for condition, sd := range r.SiteWide {
-		e.siteWide[condition] = sd
-	}
+	maps.Copy(e.siteWide, r.SiteWide)
 	for i := range r.Devices {
 		rec := &r.Devices[i]
 		d := &device{

@@ -49,7 +49,7 @@ func playWith(t *testing.T, opts Options, script string) *Engine {
 	t.Helper()
 	opts.Gateway, opts.Rules, opts.NewID = "gw", newBook(), counter()
 	tl := &timeline{t: t, opts: opts, e: NewEngine(opts), now: day, last: make(map[string]Diagnosis)}
-	for _, line := range strings.Split(script, "\n") {
+	for line := range strings.SplitSeq(script, "\n") {
 		if line, _, _ = strings.Cut(line, "#"); strings.TrimSpace(line) != "" {
 			tl.step(line)
 		}
@@ -187,7 +187,8 @@ func (tl *timeline) restart(now time.Time) {
 func stored(t interface {
 	Helper()
 	Fatal(args ...any)
-}, e *Engine) Restored {
+}, e *Engine,
+) Restored {
 	t.Helper()
 	r := Restored{SiteWide: e.siteWide}
 	for _, id := range e.ids() {

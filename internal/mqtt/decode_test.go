@@ -75,8 +75,10 @@ func TestEncodingsOfOneCode(t *testing.T) {
 		{`"0xfad"`, 4013, "0xfad"},
 	}
 	for _, tt := range tests {
-		for _, form := range []string{`%s`, " %s\r\n", `{"status":%s}`, `{"error":%s}`, `{"status":0,"error":%s}`, `{"error":0,"status":%s}`,
-			`{"status":null,"error":%s}`, `{"status":%[1]s,"error":%[1]s}`, `{"event":{"payload":{"status":%s}}}`, `{"st\u0061tus":%s}`} {
+		for _, form := range []string{
+			`%s`, " %s\r\n", `{"status":%s}`, `{"error":%s}`, `{"status":0,"error":%s}`, `{"error":0,"status":%s}`,
+			`{"status":null,"error":%s}`, `{"status":%[1]s,"error":%[1]s}`, `{"event":{"payload":{"status":%s}}}`, `{"st\u0061tus":%s}`,
+		} {
 			payload := fmt.Sprintf(form, tt.text)
 			o, refused := decodeDNA(t, payload)
 			if refused != nil {
@@ -104,8 +106,10 @@ func TestRawTextWithoutQuotes(t *testing.T) {
 }
 
 func TestSuccess(t *testing.T) {
-	for _, payload := range []string{`0`, `"0"`, `"0x0000"`, `{"status":0}`, `{"error":"0"}`, `{"status":0,"error":null}`, `{"status":null,"error":0}`,
-		`{"event":{"payload":{"error":0}}}`, `{"status":0,"event":"x"}`, `{"status":0,"event":{"payload":[]}}`, `{"status":0,"event":{"payload":{"type":"success"}}}`} {
+	for _, payload := range []string{
+		`0`, `"0"`, `"0x0000"`, `{"status":0}`, `{"error":"0"}`, `{"status":0,"error":null}`, `{"status":null,"error":0}`,
+		`{"event":{"payload":{"error":0}}}`, `{"status":0,"event":"x"}`, `{"status":0,"event":{"payload":[]}}`, `{"status":0,"event":{"payload":{"type":"success"}}}`,
+	} {
 		o, refused := decodeDNA(t, payload)
 		if refused != nil || o.Says != diagnose.SaysSuccess || o.Key != (diagnose.Key{}) || o.CodeRaw == "" {
 			t.Errorf("%s: %+v, refused %+v", payload, o, refused)

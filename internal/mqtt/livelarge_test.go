@@ -164,8 +164,13 @@ func TestEmbeddedBrokerPassword(t *testing.T) {
 		user, password string
 		in             bool
 	}{
-		{"site*", "se*ret", true}, {"site*", "seXret", false}, {"siteX", "se*ret", false}, {"site*", "*", false},
-		{"site*", "se*re", false}, {"site*", "", false}, {"", "", false},
+		{"site*", "se*ret", true},
+		{"site*", "seXret", false},
+		{"siteX", "se*ret", false},
+		{"site*", "*", false},
+		{"site*", "se*re", false},
+		{"site*", "", false},
+		{"", "", false},
 	} {
 		for _, version := range []byte{4, 5} {
 			if _, returned := dialRaw(t, address, version, c.user, c.password); (returned == 0) != c.in {

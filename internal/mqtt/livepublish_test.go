@@ -125,8 +125,12 @@ func TestLiveWatermark(t *testing.T) {
 		found string
 		again int
 	}{
-		{`{"epoch":"e1","seq":2}`, 3}, {`{"epoch":"other","seq":2}`, 0}, {`{"epoch":"e1","seq":5}`, 0},
-		{`{"epoch":"e1","seq":9}`, 0}, {`garbage`, 0}, {``, 0},
+		{`{"epoch":"e1","seq":2}`, 3},
+		{`{"epoch":"other","seq":2}`, 0},
+		{`{"epoch":"e1","seq":5}`, 0},
+		{`{"epoch":"e1","seq":9}`, 0},
+		{`garbage`, 0},
+		{``, 0},
 	} {
 		l.app.publish(markTopic, 1, true, c.found)
 		l.app.forget()

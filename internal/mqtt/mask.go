@@ -11,7 +11,7 @@ const masked = "***"
 // "token=..." or "Cookie: ...". The text may be cut off anywhere. In doubt it
 // masks more: a secret object or list hides all that follows it.
 func MaskSecrets(s string) string {
-	if strings.IndexAny(s, ":=") < 0 {
+	if !strings.ContainsAny(s, ":=") {
 		return s
 	}
 	var b strings.Builder

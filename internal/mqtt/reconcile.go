@@ -106,13 +106,14 @@ func (f *outflow) compare(ctx context.Context, complete bool) error {
 	err := f.opts.Snapshots(ctx, func(snap diagnose.Snapshot) error {
 		m := message{topic: f.topicOf(snap.Device), retained: true}
 		body, err := snap.Encode(f.opts.Gateway, f.opts.Words())
-		if err != nil {
-			f.opts.Log.Error("a snapshot is not published", "err", err)
-		}
 		m.payload = body
 		found, same := f.back.settle(m.topic, body)
+		if err != nil {
+			f.opts.Log.Error("a snapshot is not published", "err", err)
+			return nil
+		}
 		switch {
-		case err != nil || same:
+		case same:
 			return nil
 		case found || complete:
 			return f.w.send(ctx, m, nil)

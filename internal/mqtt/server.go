@@ -37,7 +37,7 @@ func ParseServerURL(s string) (*url.URL, error) {
 	if err != nil || u.Scheme == "" || u.Opaque != "" {
 		return nil, fmt.Errorf("this is no broker %s", right)
 	}
-	scheme, port := "", ""
+	var scheme, port string
 	switch u.Scheme {
 	case "mqtt", "tcp":
 		scheme, port = "mqtt", "1883"

@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -41,10 +42,26 @@ func TestFiltersOverlap(t *testing.T) {
 		a, b string
 		want bool
 	}{
-		{"a/b", "a/b", true}, {"a/b", "a/c", false}, {"a/+", "a/b", true}, {"a/+", "+/b", true}, {"a/+/c", "a/b", false},
-		{"a/#", "a", true}, {"a/#", "a/b/c", true}, {"a/b/#", "a", false}, {"#", "x/y", true}, {"#", "$SYS/x", false}, {"+/x", "$SYS/x", false},
-		{"$SYS/#", "$SYS/x", true}, {"a/+/#", "a", false}, {"a/+/#", "a/b", true}, {"+/b/#", "a/+", true}, {"a", "a/b", false}, {"a/", "a", false},
-		{"+", "", true}, {"#", "#", true}, {"a/#", "b/#", false},
+		{"a/b", "a/b", true},
+		{"a/b", "a/c", false},
+		{"a/+", "a/b", true},
+		{"a/+", "+/b", true},
+		{"a/+/c", "a/b", false},
+		{"a/#", "a", true},
+		{"a/#", "a/b/c", true},
+		{"a/b/#", "a", false},
+		{"#", "x/y", true},
+		{"#", "$SYS/x", false},
+		{"+/x", "$SYS/x", false},
+		{"$SYS/#", "$SYS/x", true},
+		{"a/+/#", "a", false},
+		{"a/+/#", "a/b", true},
+		{"+/b/#", "a/+", true},
+		{"a", "a/b", false},
+		{"a/", "a", false},
+		{"+", "", true},
+		{"#", "#", true},
+		{"a/#", "b/#", false},
 	}
 	for _, tt := range tests {
 		if FiltersOverlap(tt.a, tt.b) != tt.want || FiltersOverlap(tt.b, tt.a) != tt.want {
@@ -114,6 +131,6 @@ func walk(levels []string, depth int, parts []string, visit func([]string)) {
 		return
 	}
 	for _, l := range levels {
-		walk(levels, depth-1, append(parts[:len(parts):len(parts)], l), visit)
+		walk(levels, depth-1, append(slices.Clip(parts), l), visit)
 	}
 }

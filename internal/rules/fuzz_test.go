@@ -3,6 +3,7 @@ package rules
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,9 +42,7 @@ func FuzzLoad(f *testing.F) {
 			"packs/fuzz/rules.yaml":   {Data: rules},
 			"packs/fuzz/text.en.yaml": {Data: text},
 		}
-		for name, file := range unknown {
-			files[name] = file
-		}
+		maps.Copy(files, unknown)
 		s, err := load(files, Options{Languages: []string{"en", "de"}})
 		if err != nil {
 			checkMistakes(t, err, map[string][]byte{"packs/fuzz/rules.yaml": rules, "packs/fuzz/text.en.yaml": text})

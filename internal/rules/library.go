@@ -191,8 +191,7 @@ func readRegular(files fs.FS, name string) ([]byte, error) {
 
 // bareError is an error without the path, which the mistake already names.
 func bareError(err error) error {
-	var at *fs.PathError
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
 		return at.Err
 	}
 	return err

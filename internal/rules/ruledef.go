@@ -168,14 +168,14 @@ func (d *decoder) cause(n *yaml.Node, r *ruleDef) {
 
 // checkResults refuses a result that speaks both for and against a cause.
 func (d *decoder) checkResults(c *causeDef) {
-	for _, for_ := range c.cause.SupportedBy {
+	for _, pro := range c.cause.SupportedBy {
 		for _, against := range c.cause.RefutedBy {
-			if for_.Check != against.Check {
+			if pro.Check != against.Check {
 				continue
 			}
-			for _, word := range for_.Results {
+			for _, word := range pro.Results {
 				if slices.Contains(against.Results, word) {
-					d.add(c.name.at, "%s %s both supports and refutes %q", for_.Check, word, c.name.name)
+					d.add(c.name.at, "%s %s both supports and refutes %q", pro.Check, word, c.name.name)
 				}
 			}
 		}

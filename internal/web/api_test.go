@@ -105,7 +105,7 @@ func TestPackingIsAskedFor(t *testing.T) {
 		"": false, "gzip": true, "GZIP": true, "deflate, gzip;q=1.0": true, "gzip;q=0": false, "gzip; q=0.0": false,
 		"br": false, "gzip;q=0.5": true,
 	} {
-		r, err := http.NewRequest("GET", "/", nil)
+		r, err := http.NewRequest(http.MethodGet, "/", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

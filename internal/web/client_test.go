@@ -35,7 +35,10 @@ func TestClient(t *testing.T) {
 	if got := strings.Join(ids, " "); got != "room/0 room/1 room/2 room/3 room/4" {
 		t.Errorf("devices: %s", got)
 	}
-	for range client.Devices(ctx) {
+	for _, err := range client.Devices(ctx) {
+		if err != nil {
+			t.Error(err)
+		}
 		break // who has seen enough may leave
 	}
 	snap, err := client.Device(ctx, "room/3")

@@ -147,7 +147,7 @@ func TestTooManyTries(t *testing.T) {
 	now := noon
 	s.now = func() time.Time { return now }
 	from := func(address, token string) *http.Response {
-		r, err := http.NewRequest("GET", "http://localhost/api/v1/site", nil)
+		r, err := http.NewRequest(http.MethodGet, "http://localhost/api/v1/site", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +162,7 @@ func TestTooManyTries(t *testing.T) {
 		}
 	}
 	resp := from("192.0.2.1:2000", "some-technician")
-	if resp.StatusCode != 429 || resp.Header.Get("Retry-After") != "61" {
+	if resp.StatusCode != http.StatusTooManyRequests || resp.Header.Get("Retry-After") != "61" {
 		t.Errorf("after %d wrong ones: %d, Retry-After %s", maxTries, resp.StatusCode, resp.Header.Get("Retry-After"))
 	}
 	if got := from("192.0.2.2:1000", "some-technician").StatusCode; got != 200 {
