@@ -102,5 +102,5 @@ func (d *demoDevice) payload(now time.Time) ([]byte, error) {
 
 // did is the device's id at the vendor; it need not be that of the topic.
 func (d *demoDevice) did() string {
-	return fmt.Sprintf("00000000000000000000%012x", 0x34ea34000000+d.number)
+	return fmt.Sprintf("0000000000000000000034ea340000%02x", d.number)
 }

@@ -179,9 +179,9 @@ func TestReload(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	hup("languages: [zh-Hans]\n")
+	hup("langages: [zh-Hans]\n")
 	eventually(t, "info says what is wrong", func() bool {
-		return strings.Contains(a.last("diagnostics/gw-01/info"), "fieldmedic.yaml:1:1: languages: unknown key (did you mean languages?)")
+		return strings.Contains(a.last("diagnostics/gw-01/info"), "fieldmedic.yaml:1:1: langages: unknown key (did you mean languages?)")
 	})
 	if !strings.Contains(s.info(), `"languages":["en"]`) {
 		t.Error("the old configuration is gone: ", s.info())

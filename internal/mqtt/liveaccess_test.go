@@ -186,7 +186,18 @@ func TestLiveTLS(t *testing.T) {
 
 	certFile, keyFile = ca.issue("127.0.0.1", later)
 	b, address = startTLS(t, ca, certFile, keyFile, "require_certificate true", "use_identity_as_username true")
-	failing("no certificate of ours", connectTLS(t, b, address, ca.file, "", ""))
+	// In TLS 1.3 the broker's refusal comes after the handshake, and where it
+	// closes before we have read it, the system throws it away: then the state
+	// can only say that the connection broke.
+	without := connectTLS(t, b, address, ca.file, "", "")
+	eventually(t, "no certificate of ours", func() bool {
+		for _, state := range []LinkState{without.in.State().State, without.out.State().State} {
+			if state != LinkTLSFailed && state != LinkUnreachable {
+				return false
+			}
+		}
+		return without.in.State().Detail != ""
+	})
 	mine, mineKey := ca.issue("agent", later)
 	connectTLS(t, b, address, ca.file, mine, mineKey).standing()
 }

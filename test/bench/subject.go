@@ -163,7 +163,7 @@ func fileSystem(dir string) string {
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return "an unknown file system"
 	}
-	switch st.Type {
+	switch uint32(st.Type) { // its size differs by machine; the numbers have 32 bits
 	case 0xEF53:
 		return "ext4"
 	case 0x01021994:
