@@ -12,7 +12,11 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 )
 
-const eventTopic = "diagnostics/bench/event"
+const (
+	eventTopic = "diagnostics/bench/event"
+	// latencyDevices take turns in the measurement of latency.
+	latencyDevices = 2500
+)
 
 // crowd is all devices at once, and the app that watches.
 type crowd struct {
@@ -114,8 +118,8 @@ func (c *crowd) latency(perSecond int, during time.Duration) (p50, p99 float64, 
 	list := make([]status, n)
 	for i := range list {
 		list[i] = status{
-			"devices/latency-" + strconv.Itoa(i%500) + "/status",
-			`{"status":` + code(i/500) + `,"msg":"mark ` + strconv.Itoa(i) + `"}`,
+			"devices/latency-" + strconv.Itoa(i%latencyDevices) + "/status",
+			`{"status":` + code(i/latencyDevices) + `,"msg":"mark ` + strconv.Itoa(i) + `"}`,
 		}
 	}
 	c.mu.Lock()

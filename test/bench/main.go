@@ -57,7 +57,7 @@ func run(agent, write, profile string, count int) error {
 	defer func() { _ = os.RemoveAll(dir) }() // a temporary directory
 	if agent == "" {
 		agent = filepath.Join(dir, "fieldmedic")
-		build := exec.Command("go", "build", "-trimpath", "-tags", "profile", "-o", agent, "./cmd/agent")
+		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "profile", "-o", agent, "./cmd/agent")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("build the agent: %w: %s", err, out)

@@ -101,10 +101,10 @@ type status struct {
 	topic, payload string
 }
 
-// freshFaults makes n messages, each the first of its fault: a thousand
+// freshFaults makes n messages, each the first of its fault: six thousand
 // devices with as many different codes as it takes.
 func freshFaults(n int) []status {
-	const devices = 1000
+	const devices = 6000
 	list := make([]status, n)
 	for i := range list {
 		list[i] = status{"devices/fresh-" + strconv.Itoa(i%devices) + "/status", `{"status":` + code(i/devices) + `,"msg":"failed"}`}

@@ -36,7 +36,7 @@ func agentSubject(binary, dir, profile string) subject {
 			"--web-listen=", "--state-dir", filepath.Join(dir, stateName), "--log-level", "warn")
 		cmd.Env = append(os.Environ(), "RUNTIME_DIRECTORY="+dir)
 		if profile != "" {
-			cmd.Env = append(cmd.Env, "FIELDMEDIC_PROFILE="+profile)
+			cmd.Env = append(cmd.Env, "CPUPROFILE="+profile)
 		}
 		return cmd
 	}}
