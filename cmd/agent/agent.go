@@ -210,9 +210,11 @@ func (a *agent) close() error {
 func (a *agent) run(ctx context.Context, again *reloader) (*setup, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	deciding, stopDeciding := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopDeciding()
 	later, stopLater := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLater()
-	var tail, head errgroup.Group
+	var head, middle, tail errgroup.Group
 	part := func(g *errgroup.Group, ctx context.Context, name string, run func(context.Context) error) {
 		g.Go(func() error {
 			defer stop() // the end of one part is the end of all
@@ -225,17 +227,18 @@ func (a *agent) run(ctx context.Context, again *reloader) (*setup, error) {
 	part(&tail, later, "store", a.store.Run)
 	part(&tail, later, "page", func(ctx context.Context) error { return a.web.Serve(ctx, a.listeners, a.socket) })
 	part(&tail, later, "publishing", a.outbound.Run)
-	part(&head, ctx, "loop", a.loop.Run)
-	if err := a.restore(ctx); err != nil {
-		stop()
-		stopLater()
-		return nil, errors.Join(err, head.Wait(), tail.Wait(), a.close())
+	part(&middle, deciding, "loop", a.loop.Run)
+	var next *setup
+	err := a.restore(ctx)
+	if err == nil {
+		part(&head, ctx, "inbound", a.inbound.Run)
+		part(&head, ctx, "systemd", a.notify)
+		next, err = again.watch(ctx, a)
 	}
-	part(&head, ctx, "inbound", a.inbound.Run)
-	part(&head, ctx, "systemd", a.notify)
-	next, err := again.watch(ctx, a)
 	stop()
 	err = errors.Join(err, head.Wait())
+	stopDeciding()
+	err = errors.Join(err, middle.Wait())
 	stopLater()
 	return next, errors.Join(err, tail.Wait(), a.close())
 }
@@ -275,10 +278,10 @@ func (a *agent) swap(ctx context.Context, next setup) error {
 	if err != nil {
 		return err
 	}
-	a.now.Store(&next)
 	if err := a.loop.SetRules(ctx, next.set, next.set); err != nil {
 		return fmt.Errorf("swap the rules: %w", err)
 	}
+	a.now.Store(&next) // behind the loop: what is published is worded by what decided it
 	if err := a.takeInventory(ctx); err != nil {
 		return err
 	}

@@ -174,7 +174,6 @@ func (a *agent) notify(ctx context.Context) error {
 		}
 	}
 	send(daemon.SdNotifyReady)
-	defer send(daemon.SdNotifyStopping)
 	every := statusEvery
 	watchdog, err := daemon.SdWatchdogEnabled(false)
 	if err == nil && watchdog > 0 {
@@ -197,6 +196,12 @@ func (a *agent) notify(ctx context.Context) error {
 		case <-ticker.C:
 		}
 	}
+}
+
+// sayStopping tells systemd that the service ends. A new start inside the
+// process says no such thing: systemd would wait for the end, and then make it.
+func sayStopping() {
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping) // systemd sees the end of the process as well
 }
 
 // socketPath is where the command line finds the service.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -71,13 +70,13 @@ func runDemo(ctx context.Context, last time.Duration, stdout, stderr io.Writer) 
 		return err
 	}
 	defer func() { err = errors.Join(err, showBack()) }()
-	level := new(slog.LevelVar)
-	log := newLog(stderr, LogConfig{Level: "error", Format: "text"}, level)
+	var again reloader // nobody asks it
+	again.use(stderr, LogConfig{Level: "error", Format: "text"})
 	now, err := demoSetup(dir)
 	if err != nil {
 		return err
 	}
-	a, err := newAgent(ctx, now, log)
+	a, err := newAgent(ctx, now, again.log)
 	if err != nil {
 		return err
 	}
@@ -88,7 +87,7 @@ func runDemo(ctx context.Context, last time.Duration, stdout, stderr io.Writer) 
 	g, ctx := errgroup.WithContext(ctx)
 	stopped := make(chan error, 1)
 	go func() {
-		_, err := a.run(life, &reloader{log: log, level: level})
+		_, err := a.run(life, &again)
 		stopped <- err
 	}()
 	g.Go(func() error { return showDemo(ctx, a, stdout) })

@@ -74,48 +74,37 @@ func runService(ctx context.Context, flags *pflag.FlagSet, stderr io.Writer) err
 	if err != nil {
 		return err
 	}
-	level := new(slog.LevelVar)
-	log := newLog(stderr, now.cfg.Log, level)
-	for _, name := range strangeVariables(os.Environ()) {
-		log.Warn("an environment variable sets nothing", "variable", name)
-	}
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	again := reloader{flags: flags, log: log, level: level, asked: hup}
+	again := reloader{flags: flags, asked: hup}
+	defer context.AfterFunc(ctx, sayStopping)()
+	var before *setup // what runs, while what is to follow has not started
 	for {
-		next, err := serveSetup(ctx, now, &again)
+		again.use(stderr, now.cfg.Log)
+		a, err := newAgent(ctx, now, again.log)
+		if err == nil {
+			before = nil
+			a.note(again.problem)
+			var next *setup
+			if next, err = a.run(ctx, &again); err == nil && next != nil {
+				running := now
+				before, now = &running, *next
+				continue
+			}
+		}
 		switch {
-		case err == nil && next == nil:
+		case err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled):
 			return nil
-		case err == nil:
-			again.before, now = &now, *next
-		case again.before != nil && errors.As(err, new(*startError)):
-			log.Error("the new configuration cannot be started, the old one goes on", "err", err)
-			again.problem = err.Error()
-			now, again.before = *again.before, nil
+		case before != nil:
+			again.problem = fmt.Sprintf("the new configuration cannot be started, the old one goes on: %v", err)
+			again.log.Error("the new configuration cannot be started, the old one goes on", "err", err)
+			now, before = *before, nil
 		default:
 			return &exitError{exitFailed, err}
 		}
 	}
 }
-
-// serveSetup runs one setup. It answers the next one, when a reload changed
-// what cannot be changed in a running agent, or nil at the end.
-func serveSetup(ctx context.Context, now setup, again *reloader) (*setup, error) {
-	a, err := newAgent(ctx, now, again.log)
-	if err != nil {
-		return nil, &startError{err}
-	}
-	a.note(again.problem)
-	return a.run(ctx, again)
-}
-
-// startError says that nothing was started.
-type startError struct{ err error }
-
-func (e *startError) Error() string { return e.err.Error() }
-func (e *startError) Unwrap() error { return e.err }
 
 func newLog(w io.Writer, cfg LogConfig, level *slog.LevelVar) *slog.Logger {
 	setLevel(level, cfg.Level)

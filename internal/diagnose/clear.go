@@ -1,6 +1,9 @@
 package diagnose
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // This file is how a condition ends, and what of a change is an event.
 
@@ -66,36 +69,22 @@ func (p *problem) change(t ChangeType, now time.Time) Change {
 	return Change{Type: t, At: now, Diagnosis: p.Diagnosis}
 }
 
-// face is the part of a diagnosis whose change is an event (contract 4).
-// Stale is not in it: becoming stale by a restart, and the live report that
-// ends it, send none, and there is no other way.
-type face struct {
-	status       Status
-	severity     Severity
-	action       Action
-	causes       string
-	explainedBy  NullString
-	flapping     bool
-	code         int32
-	hasCode      bool
-	acknowledged Decision
-	ignored      Decision
+// differs tells that a change since before is an event (contract 4). Stale does
+// not count: becoming stale by a restart, and the live report that ends it,
+// send none, and there is no other way.
+func (d *Diagnosis) differs(before *Diagnosis) bool {
+	return d.Status != before.Status || d.Severity != before.Severity || d.Action != before.Action ||
+		d.ExplainedBy != before.ExplainedBy || (d.Flapping == nil) != (before.Flapping == nil) ||
+		!same(d.Code, before.Code) || !same(d.Acknowledged, before.Acknowledged) || !same(d.Ignored, before.Ignored) ||
+		!slices.EqualFunc(d.Causes, before.Causes, func(a, b RankedCause) bool {
+			return a.Cause == b.Cause && a.Verdict == b.Verdict
+		})
 }
 
-func (p *problem) face() face {
-	d := &p.Diagnosis
-	f := face{
-		status: d.Status, severity: d.Severity, action: d.Action, causes: p.rankedFor.order,
-		explainedBy: d.ExplainedBy, flapping: d.Flapping != nil,
+// same tells that both are nil, or both point to the same value.
+func same[T comparable](a, b *T) bool {
+	if a == nil || b == nil {
+		return a == b
 	}
-	if d.Code != nil {
-		f.code, f.hasCode = *d.Code, true
-	}
-	if d.Acknowledged != nil {
-		f.acknowledged = *d.Acknowledged
-	}
-	if d.Ignored != nil {
-		f.ignored = *d.Ignored
-	}
-	return f
+	return *a == *b
 }

@@ -82,7 +82,7 @@ func (e *Engine) apply(now time.Time, p *problem, r Request, out *Outcome) {
 		e.close(now, p, ByManual, out)
 		return
 	}
-	before := p.face()
+	before := p.Diagnosis
 	d := &p.Diagnosis
 	decision := &Decision{By: r.By, At: Stamp{now}, Note: r.Note, Until: r.Until}
 	switch r.Verb {
@@ -97,12 +97,12 @@ func (e *Engine) apply(now time.Time, p *problem, r Request, out *Outcome) {
 	case AddNote:
 		p.note(Note{By: r.By, At: Stamp{now}, Note: r.Note})
 	}
-	e.decided(now, p, before, out)
+	e.decided(now, p, &before, out)
 }
 
 // decided tells a decision that changed what the diagnosis looks like.
-func (e *Engine) decided(now time.Time, p *problem, before face, out *Outcome) {
-	if p.Told && p.open() && p.face() != before {
+func (e *Engine) decided(now time.Time, p *problem, before *Diagnosis, out *Outcome) {
+	if p.Told && p.open() && p.Diagnosis.differs(before) {
 		out.Changes = append(out.Changes, p.change(Changed, now))
 	}
 	e.schedule(p)
@@ -195,7 +195,7 @@ func (e *Engine) adoptSiteWide(now time.Time, p *problem, out *Outcome) {
 
 // expireDecisions ends decisions whose time ran out.
 func (e *Engine) expireDecisions(now time.Time, p *problem, out *Outcome) {
-	before := p.face()
+	before := p.Diagnosis
 	d := &p.Diagnosis
 	ackOver, ignoreOver := d.Acknowledged.over(now), d.Ignored.over(now)
 	if !ackOver && !ignoreOver {
@@ -208,7 +208,7 @@ func (e *Engine) expireDecisions(now time.Time, p *problem, out *Outcome) {
 		d.Ignored = nil
 	}
 	e.expireSiteWide(now, d.Condition, out)
-	e.decided(now, p, before, out)
+	e.decided(now, p, &before, out)
 }
 
 // expireSiteWide ends the decisions that hold everywhere for one condition, as

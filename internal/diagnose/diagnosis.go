@@ -152,6 +152,8 @@ type Words interface {
 	Because(d *Diagnosis, c RankedCause) string
 	// Advice is the advice on the leading cause by configured language.
 	Advice(d *Diagnosis) map[string]Advice
+	// AppendAdvice appends the same as JSON, or nothing where there is none.
+	AppendAdvice(b []byte, d *Diagnosis) []byte
 }
 
 // MaxMembers is how many members of a site diagnosis are listed in a message.
@@ -160,10 +162,7 @@ const MaxMembers = 500
 // Describe returns d as it is published: with the first language's sentences
 // filled in, and no more members listed than a message holds.
 func (d Diagnosis) Describe(w Words) Diagnosis {
-	if len(d.Members) > MaxMembers {
-		d.MembersTotal = max(d.MembersTotal, len(d.Members))
-		d.Members = d.Members[:MaxMembers]
-	}
+	d.Members, d.MembersTotal = d.listed()
 	d.Title = w.Title(&d)
 	causes := make([]RankedCause, len(d.Causes))
 	for i, c := range d.Causes {
@@ -172,6 +171,15 @@ func (d Diagnosis) Describe(w Words) Diagnosis {
 	}
 	d.Causes = causes
 	return d
+}
+
+// listed are the members that a message lists, and the number of all where it
+// lists some.
+func (d *Diagnosis) listed() ([]string, int) {
+	if len(d.Members) <= MaxMembers {
+		return d.Members, d.MembersTotal
+	}
+	return d.Members[:MaxMembers], max(d.MembersTotal, len(d.Members))
 }
 
 // DeviceID marshals as null when empty: outside scope device.
@@ -204,13 +212,17 @@ const stampLayout = "2006-01-02T15:04:05.000Z"
 
 // MarshalJSON writes milliseconds in UTC, or null.
 func (s Stamp) MarshalJSON() ([]byte, error) {
+	return s.append(make([]byte, 0, len(stampLayout)+2)), nil
+}
+
+func (s Stamp) append(b []byte) []byte {
 	if s.IsZero() {
-		return []byte("null"), nil
+		return append(b, "null"...)
 	}
-	b := make([]byte, 0, len(stampLayout)+2)
-	b = append(b, '"')
-	b = s.UTC().AppendFormat(b, stampLayout)
-	return append(b, '"'), nil
+	// The layout's whole seconds are a standard one, which is faster.
+	b = s.UTC().AppendFormat(append(b, '"'), time.RFC3339)
+	ms := s.Nanosecond() / int(time.Millisecond)
+	return append(b[:len(b)-len("Z")], '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z', '"')
 }
 
 // UnmarshalJSON reads RFC 3339 or null.

@@ -85,12 +85,14 @@ type problem struct {
 	slot int
 	// held counts the reports while it is held back.
 	held int64
-	// dirty: it differs from what the store has.
-	dirty bool
 	// evidenceSet counts answers of checks.
 	evidenceSet int
+	// dirty: it differs from what the store has.
+	dirty bool
 	// hidden: it ended so long ago that the snapshot does not list it.
 	hidden bool
+	// reworded: the newest report has other words than the one before.
+	reworded bool
 	// asked are the kinds of check that were asked for and not answered yet.
 	asked []string
 	// rankedFor is what the present ranking was made from.

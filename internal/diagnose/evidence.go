@@ -45,14 +45,14 @@ func (e *Engine) Conclude(now time.Time, ev Evidence) Outcome {
 	if p == nil {
 		return out // it ended while the check ran
 	}
-	before := p.face()
+	before := p.Diagnosis
 	p.asked = slices.DeleteFunc(slices.Clone(p.asked), func(k string) bool { return k == ev.Check })
 	ev.Verdict = p.relation(ev)
 	p.Diagnosis.Evidence = withEvidence(p.Diagnosis.Evidence, ev)
 	p.evidenceSet++
 	p.rerank(nil)
 	p.determine()
-	if p.Told && p.face() != before {
+	if p.Told && p.Diagnosis.differs(&before) {
 		out.Changes = append(out.Changes, p.change(Changed, now))
 	}
 	e.schedule(p)
@@ -175,9 +175,9 @@ func (e *Engine) reconsider(now time.Time, d *device, out *Outcome) {
 		if !p.open() || !p.rule.looksAround() {
 			continue
 		}
-		before := p.face()
+		before := p.Diagnosis
 		p.rerank(nil)
-		if p.face() == before {
+		if !p.Diagnosis.differs(&before) {
 			continue
 		}
 		if p.Told && p.Diagnosis.Flapping == nil {

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -80,6 +81,7 @@ func newBook() *book {
 			r.EarlySeverity = r.Severity
 		}
 		r.Kind, r.Audience, r.Ref = Permanent, Technician, "test/"+r.Condition+"@1"
+		r.RankPlainly()
 		b.rules[r.Condition] = &r
 		for _, c := range codes {
 			b.codes[c] = r.Condition
@@ -130,7 +132,15 @@ type plainWords struct{ advice int } // bytes of one summary
 func (plainWords) Title(d *Diagnosis) string                  { return "title of " + d.Condition }
 func (plainWords) Because(_ *Diagnosis, c RankedCause) string { return "because of " + c.Cause }
 func (w plainWords) Advice(d *Diagnosis) map[string]Advice {
-	return map[string]Advice{"en": {Title: d.Title, Summary: strings.Repeat("x", w.advice)}}
+	return map[string]Advice{"en": {Title: w.Title(d), Summary: strings.Repeat("x", w.advice)}}
+}
+
+func (w plainWords) AppendAdvice(b []byte, d *Diagnosis) []byte {
+	advice, err := json.Marshal(w.Advice(d))
+	if err != nil {
+		return b // texts always encode
+	}
+	return append(b, advice...)
 }
 
 // counter makes ids that tell their order.

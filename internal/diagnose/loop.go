@@ -65,6 +65,10 @@ type Loop struct {
 	asks    chan ask
 	stopped chan struct{}
 	seq     int64
+	// changes and scratch, an event's bytes, are the last turn's, for the room
+	// they have.
+	changes []Change
+	scratch []byte
 	turned  atomic.Int64 // unix nanoseconds of the last turn
 }
 
@@ -142,7 +146,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		t := turn{loop: l}
+		t := turn{loop: l, changes: l.changes[:0]}
 		select {
 		case <-ctx.Done():
 			return nil

@@ -134,3 +134,18 @@ func TestPresumed(t *testing.T) {
 		}
 	}
 }
+
+// Diagnoses of one rule share its plain ranking, which what is known of one of
+// them does not touch.
+func TestPlainRankingIsShared(t *testing.T) {
+	e := play(t, `
+	00:00:00 lamp -7            -> raised session-expired
+	00:00:01 plug -7            -> raised session-expired
+	00:00:02 plug -7 msg=paired -> changed session-expired causes=re-paired:likely,key-old:possible,locked:possible
+	00:00:03 fan  -7            -> raised session-expired causes=key-old:likely,locked:possible,re-paired:possible`)
+	causes := func(device string) *RankedCause { return &e.devices[device].problems[0].Diagnosis.Causes[0] }
+	shared := &e.devices["lamp"].problems[0].rule.Ranking[0]
+	if causes("lamp") != shared || causes("fan") != shared || causes("plug") == shared {
+		t.Error("which diagnoses share a ranking is wrong")
+	}
+}

@@ -1,23 +1,20 @@
 package diagnose
 
 import (
+	"cmp"
 	"slices"
-	"strings"
 	"time"
 )
 
-// rankInput is what a ranking is made from; an equal input gives an equal
-// ranking, so a repeat that brings nothing new costs a comparison.
+// rankInput is what a ranking is made from, besides the report's own words: an
+// equal input gives an equal ranking, so a repeat that brings nothing new costs
+// a comparison.
 type rankInput struct {
 	rule     *Rule
-	msg      string
-	facts    Facts
 	spaced   int
 	openSet  int
 	skew     time.Duration
 	evidence int
-	// order is the result in short: it changes when order or a verdict does.
-	order string
 }
 
 // rerank brings the causes into order by the rule's own order, by what else is
@@ -28,20 +25,16 @@ func (p *problem) rerank(o *Observation) {
 		skew, _ := o.Skew()
 		p.Skew = skew.Abs().Truncate(time.Minute)
 	}
-	in := rankInput{
-		rule: p.rule, msg: p.Diagnosis.Msg, facts: p.Diagnosis.Facts, spaced: p.Spaced,
-		skew: p.Skew, evidence: p.evidenceSet, order: p.rankedFor.order,
-	}
+	in := rankInput{rule: p.rule, spaced: p.Spaced, skew: p.Skew, evidence: p.evidenceSet}
 	if p.rule.looksAround() {
 		in.openSet = p.dev.openSet
 	}
-	if in == p.rankedFor {
+	if in == p.rankedFor && !p.reworded {
 		return
 	}
-	p.Diagnosis.Causes = p.judge(p.hypotheses(in))
+	p.rankedFor, p.reworded = in, false
+	p.Diagnosis.Causes = p.rank()
 	p.Diagnosis.Action = p.Diagnosis.Leading().Action
-	in.order = orderOf(p.Diagnosis.Causes)
-	p.rankedFor = in
 }
 
 // looksAround tells that the ranking depends on other open conditions.
@@ -51,32 +44,55 @@ func (r *Rule) looksAround() bool {
 	})
 }
 
-// hypotheses are the rule's causes, those first that something known speaks
-// for, otherwise in the rule's order.
-func (p *problem) hypotheses(in rankInput) []Hypothesis {
-	first := make([]Hypothesis, 0, len(p.rule.Causes))
-	var rest []Hypothesis
+// rank turns the rule's causes into ranked ones: confirmed ones first, excluded
+// ones last, and of those between the first is the likely one, which is one
+// that something known speaks for, otherwise the rule's first.
+func (p *problem) rank() []RankedCause {
+	var room [8]RankedCause // most rankings come out as one that is there already
+	ranked := room[:0]
 	for i := range p.rule.Causes {
-		c := &p.rule.Causes[i]
-		h := Hypothesis{Cause: c.Name, Action: c.Action, Verdict: VerdictPossible, Checks: checksOf(c)}
-		if w := p.holds(c, in); w != nil {
-			h.Reason = w.ID
-			first = append(first, h)
-			continue
-		}
-		rest = append(rest, h)
+		h := p.hypothesis(&p.rule.Causes[i])
+		ranked = append(ranked, RankedCause{Cause: h.Cause, Action: h.Action, Verdict: h.Verdict, Reason: h.Reason})
 	}
-	return append(first, rest...)
+	slices.SortStableFunc(ranked, func(a, b RankedCause) int {
+		return cmp.Or(weight(a.Verdict)-weight(b.Verdict), unspoken(a)-unspoken(b))
+	})
+	if len(ranked) > 0 && ranked[0].Verdict == VerdictPossible {
+		ranked[0].Verdict = VerdictLikely
+	}
+	switch {
+	case slices.Equal(ranked, p.rule.Ranking):
+		return p.rule.Ranking
+	case slices.Equal(ranked, p.Diagnosis.Causes):
+		return p.Diagnosis.Causes
+	}
+	return slices.Clone(ranked)
+}
+
+func unspoken(c RankedCause) int {
+	if c.Reason == "" {
+		return 1
+	}
+	return 0
+}
+
+// hypothesis is that c explains the symptom.
+func (p *problem) hypothesis(c *Cause) Hypothesis {
+	h := Hypothesis{Cause: c.Name, Action: c.Action, Verdict: p.verdict(c), Checks: checksOf(c)}
+	if w := p.holds(c); w != nil {
+		h.Reason = w.ID
+	}
+	return h
 }
 
 // holds finds the first entry of a cause's FirstIf that is true now.
-func (p *problem) holds(c *Cause, in rankInput) *When {
+func (p *problem) holds(c *Cause) *When {
 	for i := range c.FirstIf {
 		w := &c.FirstIf[i]
-		if w.Reports > 0 && in.spaced < w.Reports || w.Skew > 0 && in.skew < w.Skew {
+		if w.Reports > 0 && p.Spaced < w.Reports || w.Skew > 0 && p.Skew < w.Skew {
 			continue
 		}
-		if w.Matches != nil && !w.Matches.MatchString(field(w.Field, in)) {
+		if w.Matches != nil && !w.Matches.MatchString(p.Diagnosis.field(w.Field)) {
 			continue
 		}
 		if len(w.Open) > 0 && !p.dev.hasOpen(w.Open) {
@@ -96,40 +112,24 @@ func (d *device) hasOpen(conditions []string) bool {
 // Fields are the payload fields that a rule may look at.
 func Fields() []string { return []string{"msg", "model", "fw", "pid", "did", "mac", "ip"} }
 
-func field(name string, in rankInput) string {
+func (d *Diagnosis) field(name string) string {
 	switch name {
 	case "msg":
-		return in.msg
+		return d.Msg
 	case "model":
-		return in.facts.Model
+		return d.Facts.Model
 	case "fw":
-		return in.facts.FW
+		return d.Facts.FW
 	case "pid":
-		return in.facts.PID
+		return d.Facts.PID
 	case "did":
-		return in.facts.DID
+		return d.Facts.DID
 	case "mac":
-		return in.facts.MAC
+		return d.Facts.MAC
 	case "ip":
-		return in.facts.IP
+		return d.Facts.IP
 	}
 	return ""
-}
-
-// judge turns hypotheses into ranked causes: confirmed ones first, excluded
-// ones last, and of those that are left the first is the likely one.
-func (p *problem) judge(hs []Hypothesis) []RankedCause {
-	ranked := make([]RankedCause, 0, len(hs))
-	for _, h := range hs {
-		ranked = append(ranked, RankedCause{
-			Cause: h.Cause, Action: h.Action, Verdict: p.verdict(h), Reason: h.Reason,
-		})
-	}
-	slices.SortStableFunc(ranked, func(a, b RankedCause) int { return weight(a.Verdict) - weight(b.Verdict) })
-	if len(ranked) > 0 && ranked[0].Verdict == VerdictPossible {
-		ranked[0].Verdict = VerdictLikely
-	}
-	return ranked
 }
 
 func weight(v Verdict) int {
@@ -143,11 +143,10 @@ func weight(v Verdict) int {
 	return 1
 }
 
-// verdict is what the evidence says of one hypothesis. A refutation outweighs
-// an older support: checks are listed in the order in which they answered.
-func (p *problem) verdict(h Hypothesis) Verdict {
-	v := h.Verdict
-	c := p.rule.cause(h.Cause)
+// verdict is what the evidence says of one cause. A refutation outweighs an
+// older support: checks are listed in the order in which they answered.
+func (p *problem) verdict(c *Cause) Verdict {
+	v := VerdictPossible
 	for _, ev := range p.Diagnosis.Evidence {
 		switch {
 		case !ev.tells():
@@ -158,15 +157,6 @@ func (p *problem) verdict(h Hypothesis) Verdict {
 		}
 	}
 	return v
-}
-
-func (r *Rule) cause(name string) *Cause {
-	for i := range r.Causes {
-		if r.Causes[i].Name == name {
-			return &r.Causes[i]
-		}
-	}
-	return &Cause{}
 }
 
 func names(rs []CheckResult, ev Evidence) bool {
@@ -185,15 +175,4 @@ func checksOf(c *Cause) []string {
 		}
 	}
 	return kinds
-}
-
-func orderOf(causes []RankedCause) string {
-	var b strings.Builder
-	for _, c := range causes {
-		b.WriteString(c.Cause)
-		b.WriteByte('=')
-		b.WriteString(string(c.Verdict))
-		b.WriteByte(' ')
-	}
-	return b.String()
 }

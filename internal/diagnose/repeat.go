@@ -9,7 +9,7 @@ import "time"
 // reader would act on makes an event; the rest moves counters.
 func (e *Engine) repeat(now time.Time, p *problem, m Match, o *Observation, out *Outcome) {
 	d := &p.Diagnosis
-	before := p.face()
+	before := *d
 	wasStale := d.Stale
 	d.Stale = false
 	d.Reports++
@@ -28,7 +28,7 @@ func (e *Engine) repeat(now time.Time, p *problem, m Match, o *Observation, out 
 	}
 	if d.Flapping == nil {
 		p.confirmByReports()
-		if p.face() != before {
+		if d.differs(&before) {
 			out.Changes = append(out.Changes, p.change(Changed, now))
 			wasStale = true
 		}

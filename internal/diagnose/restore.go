@@ -44,7 +44,6 @@ func (e *Engine) restoreProblem(now time.Time, d *device, kept Problem) {
 	if p.open() {
 		p.Diagnosis.Stale = true
 		p.dirty = true
-		p.rankedFor.order = orderOf(p.Diagnosis.Causes)
 	} else if p.Diagnosis.Status == Cleared {
 		p.hidden = now.Sub(p.Diagnosis.ClearedAt.Time) >= ClearedShown
 	}
@@ -87,7 +86,7 @@ func (e *Engine) adoptRule(now time.Time, p *problem, out *Outcome) {
 			e.close(now, p, ByRetired, out)
 		}
 	case p.open():
-		before, ref := p.face(), p.Diagnosis.Rule
+		before := p.Diagnosis
 		p.Diagnosis.Rule = p.rule.Ref
 		p.Diagnosis.Kind, p.Diagnosis.Audience = p.rule.Kind, p.rule.Audience
 		p.Diagnosis.Severity = p.rule.EarlySeverity
@@ -95,10 +94,10 @@ func (e *Engine) adoptRule(now time.Time, p *problem, out *Outcome) {
 			p.Diagnosis.Severity = p.rule.Severity
 		}
 		p.rerank(nil)
-		if p.Told && p.face() != before {
+		if p.Told && p.Diagnosis.differs(&before) {
 			out.Changes = append(out.Changes, p.change(Changed, now))
 			e.moved(now, p, out)
-		} else if ref != p.rule.Ref {
+		} else if before.Rule != p.rule.Ref {
 			e.moved(now, p, out)
 		}
 	}
@@ -120,6 +119,13 @@ func (p *problem) shown() bool { return p.open() || p.Diagnosis.Status == Cleare
 
 func (d *device) snapshot(at time.Time) Snapshot {
 	s := Snapshot{Device: DeviceID(d.id), UpdatedAt: at, Heard: d.heard}
+	n := 0
+	for _, p := range d.problems {
+		if p.shown() {
+			n++
+		}
+	}
+	s.Diagnoses = make([]Diagnosis, 0, n)
 	for _, p := range d.problems {
 		if p.shown() {
 			s.Diagnoses = append(s.Diagnoses, p.Diagnosis)

@@ -32,6 +32,10 @@ type Rule struct {
 	Supersedes []string
 	// Causes in the rule's own order, most likely first; never empty.
 	Causes []Cause
+	// Ranking is how the causes stand while nothing speaks for one of them;
+	// see RankPlainly. All diagnoses share it, and nobody may write to it. With
+	// nil, each diagnosis has its own.
+	Ranking []RankedCause
 	// ExplainedBy names site or root conditions that explain this one.
 	ExplainedBy []string
 	// Deprecated marks a code that the vendor says is not in use: seeing it
@@ -103,6 +107,18 @@ type When struct {
 	Reports int
 	// Skew: the payload's clock is at least that far off the gateway's.
 	Skew time.Duration
+}
+
+// RankPlainly makes the rule's Ranking, when its causes are complete: the first
+// is likely, the others are possible.
+func (r *Rule) RankPlainly() {
+	r.Ranking = make([]RankedCause, len(r.Causes))
+	for i, c := range r.Causes {
+		r.Ranking[i] = RankedCause{Cause: c.Name, Action: c.Action, Verdict: VerdictPossible}
+	}
+	if len(r.Ranking) > 0 {
+		r.Ranking[0].Verdict = VerdictLikely
+	}
 }
 
 // CheckResult names results of one kind of check.

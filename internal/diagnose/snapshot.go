@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -100,68 +99,87 @@ func (s *Snapshot) Judge() (Health, Action) {
 // larger, the advice of the last diagnoses is left out, then the last
 // diagnoses, and truncated is true.
 func (s *Snapshot) Encode(gateway string, w Words) ([]byte, error) {
-	out := s.JSON(gateway, w)
-	b, err := json.Marshal(out)
-	if err == nil && len(b) > MaxSnapshot {
-		if err = out.shorten(); err == nil {
-			b, err = json.Marshal(out)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("encode snapshot of %q: %w", string(s.Device), err)
-	}
-	return b, nil
+	const roomEach = 6 << 10 // what a diagnosis takes with advice in one language
+	return s.EncodeTo(make([]byte, 0, roomEach*max(1, len(s.Diagnoses))), gateway, w)
 }
 
-// shorten makes the snapshot fit. Each diagnosis is measured once: a device
-// that has everything must not cost the square of it.
-func (out *SnapshotJSON) shorten() error {
-	out.Truncated = true
-	ds := out.Diagnoses
-	out.Diagnoses = ds[:0:0]
-	head, err := json.Marshal(out)
-	if err != nil {
-		return err
-	}
-	size := len(head)
-	bare := make([]int, len(ds)) // sizes without advice, each with its comma
-	whole := make([]int, len(ds))
-	for i := range ds {
-		if bare[i], err = encodedSize(DiagnosisJSON{Diagnosis: ds[i].Diagnosis}); err != nil {
-			return err
-		}
-		if whole[i], err = encodedSize(ds[i]); err != nil {
-			return err
-		}
-		size += whole[i]
-	}
-	for i := len(ds) - 1; i >= 0 && size > MaxSnapshot; i-- {
-		ds[i].Advice = nil
-		size -= whole[i] - bare[i]
-	}
-	for len(ds) > 0 && size > MaxSnapshot {
-		size -= bare[len(ds)-1]
-		ds = ds[:len(ds)-1]
-	}
-	out.Diagnoses = ds
-	return nil
-}
-
-func encodedSize(d DiagnosisJSON) (int, error) {
-	b, err := json.Marshal(d)
-	return len(b) + 1, err
-}
-
-// JSON builds the published form with all advice.
-func (s *Snapshot) JSON(gateway string, w Words) SnapshotJSON {
+// EncodeTo is Encode into the room of b, whose bytes are overwritten.
+func (s *Snapshot) EncodeTo(b []byte, gateway string, w Words) ([]byte, error) {
+	e := encoder{b: b[:0], words: w}
 	health, action := s.Judge()
-	out := SnapshotJSON{
-		Schema: Schema, Gateway: gateway, Device: s.Device, Health: health, Action: action,
-		UpdatedAt: Stamp{s.UpdatedAt}, Diagnoses: make([]DiagnosisJSON, len(s.Diagnoses)),
+	e.text(`{"schema":`, Schema)
+	e.text(`,"gateway":`, gateway)
+	if s.Device != "" {
+		e.text(`,"device":`, string(s.Device))
 	}
+	e.text(`,"health":`, string(health))
+	e.text(`,"action":`, string(action))
+	e.time(`,"updated_at":`, Stamp{s.UpdatedAt})
+	e.raw(`,"diagnoses":[`)
+	stretches := make([]stretch, len(s.Diagnoses))
 	for i := range s.Diagnoses {
-		d := s.Diagnoses[i].Describe(w)
-		out.Diagnoses[i] = DiagnosisJSON{Diagnosis: d, Advice: w.Advice(&d)}
+		if i > 0 {
+			e.raw(",")
+		}
+		stretches[i] = e.advised(&s.Diagnoses[i])
 	}
-	return out
+	e.raw("]")
+	if len(e.b)+len("}") > MaxSnapshot {
+		e.shorten(stretches)
+	}
+	e.raw("}")
+	if e.err != nil {
+		return nil, fmt.Errorf("encode snapshot of %q: %w", string(s.Device), e.err)
+	}
+	return e.b, nil
+}
+
+// stretch is where a diagnosis stands among the encoded bytes; its advice
+// begins at advice and ends before the last brace.
+type stretch struct{ start, advice, end int }
+
+// advised writes a diagnosis with its advice.
+func (e *encoder) advised(d *Diagnosis) stretch {
+	at := stretch{start: len(e.b)}
+	e.diagnosis(d)
+	at.advice = len(e.b)
+	e.raw(`,"advice":`)
+	key := len(e.b)
+	if e.b = e.words.AppendAdvice(e.b, d); len(e.b) == key {
+		e.b = e.b[:at.advice]
+	}
+	e.raw("}")
+	at.end = len(e.b)
+	return at
+}
+
+// shorten makes the snapshot fit, by moving together what is kept of it.
+func (e *encoder) shorten(ds []stretch) {
+	const truncated = `],"truncated":true`
+	size := ds[0].start + len(truncated) + len("}")
+	for _, d := range ds {
+		size += d.end - d.start + len(",")
+	}
+	advised := len(ds)
+	for advised > 0 && size > MaxSnapshot {
+		advised--
+		size -= ds[advised].end - ds[advised].advice - len("}")
+	}
+	listed := len(ds)
+	for listed > 0 && size > MaxSnapshot {
+		listed--
+		size -= ds[listed].advice - ds[listed].start + len("},")
+	}
+	b := e.b[:ds[0].start]
+	for i, d := range ds[:listed] {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if i < advised {
+			b = append(b, e.b[d.start:d.end]...)
+			continue
+		}
+		b = append(append(b, e.b[d.start:d.advice]...), '}')
+	}
+	e.b = append(b, truncated...)
 }

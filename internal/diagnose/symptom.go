@@ -200,8 +200,9 @@ func (p *problem) newest(m Match, o *Observation) {
 		d.Code = nil
 	case d.Code == nil || *d.Code != m.Code:
 		// A new variable, not a write: copies of the diagnosis share it.
-		d.Code = &m.Code
+		d.Code = new(m.Code)
 	}
+	p.reworded = p.reworded || d.Msg != o.Msg || d.Facts != p.dev.facts
 	d.Family = m.Family
 	d.CodeRaw = o.CodeRaw
 	d.Msg = o.Msg

@@ -1,8 +1,8 @@
 package diagnose
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -122,6 +122,10 @@ func (t *turn) finish(ctx context.Context) error {
 	if t.asked != nil {
 		close(t.asked)
 	}
+	if cap(t.changes) <= 2*batchSize { // a reload may have changed every device
+		clear(t.changes)
+		t.loop.changes = t.changes
+	}
 	o.Turned(stats)
 	return nil
 }
@@ -130,14 +134,18 @@ func (t *turn) finish(ctx context.Context) error {
 // stored and shown.
 func (t *turn) assemble() (Publication, error) {
 	l := t.loop
-	for _, c := range t.changes {
-		entry, err := l.entry(c)
+	t.batch.Entries = make([]LogEntry, 0, len(t.changes))
+	for i := range t.changes {
+		entry, err := l.entry(&t.changes[i])
 		if err != nil {
 			return Publication{}, err
 		}
 		t.batch.Entries = append(t.batch.Entries, entry)
 	}
-	pub := Publication{Seq: l.seq, Removed: t.batch.Removed, Snapshots: t.last}
+	t.batch.Devices = make([]DeviceRecord, 0, len(t.order))
+	pub := Publication{
+		Seq: l.seq, Removed: t.batch.Removed, Snapshots: append(make([]Snapshot, 0, len(t.last)+len(t.shown)), t.last...),
+	}
 	for _, id := range t.order {
 		if rec, ok := l.opts.Engine.save(id); ok {
 			t.batch.Devices = append(t.batch.Devices, rec)
@@ -153,19 +161,21 @@ func (t *turn) assemble() (Publication, error) {
 }
 
 // entry gives a change its number and its bytes.
-func (l *Loop) entry(c Change) (LogEntry, error) {
+func (l *Loop) entry(c *Change) (LogEntry, error) {
 	l.seq++
-	d := c.Diagnosis.Describe(l.opts.Words)
+	d := &c.Diagnosis
 	ev := Event{
 		Schema: Schema, EventID: l.opts.EventID(l.seq), Seq: l.seq, Epoch: l.opts.Epoch,
-		Type: c.Type, At: Stamp{c.At}, Diagnosis: &d,
+		Type: c.Type, At: Stamp{c.At}, Diagnosis: d,
 	}
-	body, err := json.Marshal(ev)
-	if err != nil {
-		return LogEntry{}, fmt.Errorf("encode event %d of condition %s: %w", l.seq, d.Condition, err)
+	e := encoder{b: l.scratch[:0], words: l.opts.Words}
+	e.event(&ev)
+	if e.err != nil {
+		return LogEntry{}, fmt.Errorf("encode event %d of condition %s: %w", l.seq, d.Condition, e.err)
 	}
+	l.scratch = e.b
 	return LogEntry{
 		Seq: l.seq, At: c.At, Device: string(d.Device), Condition: d.Condition, Type: c.Type,
-		EventID: ev.EventID, Body: body,
+		EventID: ev.EventID, Body: bytes.Clone(e.b),
 	}, nil
 }

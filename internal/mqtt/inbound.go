@@ -180,7 +180,7 @@ func without(list, other []string) []string {
 // waits for nothing but room in the inbox, see deliver.
 func (in *Inbound) handle(s *session, m paho.Message) {
 	r := in.reading.Load()
-	if s.isLost() {
+	if s.isLost() || s.closing.Load() && m.Qos() > 0 {
 		in.miss(r, m) // not acknowledged: it comes again, in order
 		return
 	}

@@ -249,3 +249,4 @@ type noWords struct{}
 func (noWords) Title(*diagnose.Diagnosis) string                         { return "" }
 func (noWords) Because(*diagnose.Diagnosis, diagnose.RankedCause) string { return "" }
 func (noWords) Advice(*diagnose.Diagnosis) map[string]diagnose.Advice    { return nil }
+func (noWords) AppendAdvice(b []byte, _ *diagnose.Diagnosis) []byte      { return b }

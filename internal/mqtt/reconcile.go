@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -80,7 +81,7 @@ func (f *outflow) claim(ctx context.Context) (mark []byte, err error) {
 // it did not hold is looked up by name. Strays are searched for until there are
 // few: those retracted make room in the queue.
 func (f *outflow) reconcileDevices(ctx context.Context) error {
-	for {
+	for before := math.MaxInt; ; {
 		if err := f.readTopics(ctx, []string{f.root + "device/+"}); err != nil {
 			return err
 		}
@@ -96,6 +97,11 @@ func (f *outflow) reconcileDevices(ctx context.Context) error {
 		if err := f.w.drain(ctx); err != nil || len(strays) < manyStrays {
 			return err
 		}
+		if len(strays) >= before { // as many as before: the broker drops what retracts them
+			f.dropped = true
+			return nil
+		}
+		before = len(strays)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,8 +17,9 @@ const (
 	// published.
 	farewell = 3 * time.Second
 	// eventsAtOnce are read from the outbox at a time, and snapshotsAtOnce sent
-	// before events are looked for again.
-	eventsAtOnce    = 64
+	// before events are looked for again. Under load events go first: they are
+	// all to be sent, while snapshots of one device coalesce.
+	eventsAtOnce    = 256
 	snapshotsAtOnce = 64
 	// maxReplay is how many events are sent again at most, when the broker lost
 	// what it had acknowledged.
@@ -37,6 +39,8 @@ type outflow struct {
 	marked int64
 	// dropped: the broker drops what we publish to ourselves.
 	dropped bool
+	// spare is the room of snapshots that were acknowledged.
+	spare sync.Pool
 }
 
 // serve publishes on one session until it is lost. A session that gives way to
@@ -169,15 +173,22 @@ func (f *outflow) sendSnapshots(ctx context.Context) (bool, error) {
 	batch := f.waiting.dequeue(snapshotsAtOnce)
 	for i, o := range batch {
 		m := message{topic: f.topicOf(o.snapshot.Device), retained: true}
+		var done func()
 		if !o.empty {
-			body, err := o.snapshot.Encode(f.opts.Gateway, f.opts.Words())
+			room, ok := f.spare.Get().(*[]byte)
+			if !ok {
+				room = new([]byte)
+			}
+			body, err := o.snapshot.EncodeTo(*room, f.opts.Gateway, f.opts.Words())
 			if err != nil {
 				f.opts.Log.Error("a snapshot is not published", "err", err)
 				continue
 			}
 			m.payload = body
+			// The broker has it: nobody reads these bytes any more.
+			done = func() { *room = body; f.spare.Put(room) }
 		}
-		if err := f.w.send(ctx, m, nil); err != nil {
+		if err := f.w.send(ctx, m, done); err != nil {
 			f.waiting.putBack(batch[i:])
 			return false, err
 		}

@@ -43,8 +43,11 @@ type session struct {
 	// acks carries acknowledgements to the connection, in order: the client
 	// library may block on one, and those who decide on them must not.
 	acks chan paho.Message
-	// unsent counts those that the library has not taken yet.
-	unsent atomic.Int64
+	// unsent counts those that the library has not taken yet, and undecided the
+	// messages that were delivered and are not acknowledged.
+	unsent, undecided atomic.Int64
+	// closing: what comes now is left to the next connection.
+	closing atomic.Bool
 
 	mu   sync.Mutex
 	conn *limitConn // nil until there is one
@@ -109,11 +112,13 @@ func (s *session) sendAcks() {
 	}
 }
 
-// flushAcks waits for a moment until acknowledgements are on their way: what
-// they are lost for comes again.
+// flushAcks takes no more messages, and waits for a moment until those that
+// were delivered are decided and their acknowledgements on their way: what
+// these are lost for comes again.
 func (s *session) flushAcks() {
+	s.closing.Store(true)
 	until := time.Now().Add(ackGrace)
-	for s.unsent.Load() > 0 && !s.isLost() && time.Now().Before(until) {
+	for s.undecided.Load()+s.unsent.Load() > 0 && !s.isLost() && time.Now().Before(until) {
 		time.Sleep(time.Millisecond)
 	}
 }
@@ -137,7 +142,11 @@ func (s *session) acknowledgement(m paho.Message) func() {
 	if m.Qos() == 0 {
 		return nil
 	}
-	return func() { s.acknowledge(m) }
+	s.undecided.Add(1)
+	return func() {
+		s.acknowledge(m)
+		s.undecided.Add(-1)
+	}
 }
 
 // errStalled says that acknowledgements do not get through.

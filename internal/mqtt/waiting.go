@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 
 	"fieldmedic/internal/diagnose"
@@ -74,7 +75,8 @@ func (w *waiting) dequeue(n int) []*outgoing {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n = min(n, len(w.queue))
-	taken := w.queue[:n:n]
+	taken := slices.Clone(w.queue[:n])
+	clear(w.queue[:n]) // the array stays in use: under load the queue is never empty
 	if w.queue = w.queue[n:]; len(w.queue) == 0 {
 		w.queue = nil // let go of the array
 	}

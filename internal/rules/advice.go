@@ -1,8 +1,6 @@
 package rules
 
 import (
-	"slices"
-
 	"fieldmedic/internal/diagnose"
 )
 
@@ -21,62 +19,46 @@ type causeWords struct {
 	steps [3]steps
 }
 
-// steps are a reader's steps. As long as none has a placeholder, ready is all
-// of them, and every diagnosis shares it.
-type steps struct {
-	ready []diagnose.Step
-	parts []stepWords
-	vary  bool
+// steps are what one reader is to do.
+type steps []*step
+
+// step is one step of a text file; all that have it share it.
+type step struct {
+	id     string
+	within *int
+	text   *stepText
+	json   quoted
 }
 
-type stepWords struct {
-	step diagnose.Step
-	text *stepText
-}
-
-// add appends a step, rendered now if it is the same for every diagnosis.
-func (s *steps) add(id string, text *stepText, within *int) {
-	part := stepWords{diagnose.Step{ID: id, WithinS: within}, text}
-	if text.vary() {
-		s.vary = true
-	} else {
-		part.step = part.render(&diagnose.Diagnosis{})
-		part.text = nil
+// render fills the step's texts.
+func (s *step) render(d *diagnose.Diagnosis) diagnose.Step {
+	made := diagnose.Step{
+		ID: s.id, Title: s.text.title.render(d), Details: make([]string, len(s.text.details)),
+		WorkedIf: s.text.workedIf.render(d), WithinS: s.within,
 	}
-	s.parts = append(s.parts, part)
-	s.ready = append(s.ready, part.step)
-}
-
-func (t *stepText) vary() bool {
-	return !t.title.fixed() || !t.workedIf.fixed() || slices.ContainsFunc(t.details, func(d template) bool { return !d.fixed() })
-}
-
-// render fills the step's texts; one without placeholders is ready as it is.
-func (p stepWords) render(d *diagnose.Diagnosis) diagnose.Step {
-	step := p.step
-	if p.text == nil {
-		return step
+	for i, detail := range s.text.details {
+		made.Details[i] = detail.render(d)
 	}
-	step.Title, step.WorkedIf = p.text.title.render(d), p.text.workedIf.render(d)
-	step.Details = make([]string, len(p.text.details))
-	for i, detail := range p.text.details {
-		step.Details[i] = detail.render(d)
-	}
-	return step
+	return made
 }
 
 func (s steps) render(d *diagnose.Diagnosis) []diagnose.Step {
-	switch {
-	case len(s.parts) == 0:
-		return []diagnose.Step{}
-	case !s.vary:
-		return slices.Clip(s.ready)
+	made := make([]diagnose.Step, len(s))
+	for i, step := range s {
+		made[i] = step.render(d)
 	}
-	rendered := make([]diagnose.Step, len(s.parts))
-	for i, p := range s.parts {
-		rendered[i] = p.render(d)
+	return made
+}
+
+func (s steps) append(b []byte, d *diagnose.Diagnosis) []byte {
+	b = append(b, '[')
+	for i, step := range s {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = step.json.append(b, d)
 	}
-	return rendered
+	return append(b, ']')
 }
 
 // Title is the condition in one line, in the first language. A condition that
@@ -111,35 +93,56 @@ func (w *words) sentence(d *diagnose.Diagnosis, c diagnose.RankedCause) string {
 	return cause.because.render(d)
 }
 
-// Advice is the advice on the leading cause by configured language. Its lists
-// may be shared between diagnoses; nobody may write to them.
+// Advice is the advice on the leading cause by configured language.
 func (s *Set) Advice(d *diagnose.Diagnosis) map[string]diagnose.Advice {
 	all := make(map[string]diagnose.Advice, len(s.languages))
-	e := s.entry(d.Condition)
 	for i, lang := range s.languages {
-		if e == nil {
-			all[lang] = diagnose.Advice{
-				Title: d.Condition, Because: []string{},
-				User: []diagnose.Step{}, Technician: []diagnose.Step{}, Developer: []diagnose.Step{},
-			}
-			continue
+		w, by := s.wordsFor(d, i)
+		all[lang] = diagnose.Advice{
+			Title: w.title.render(d), Summary: w.summary.render(d), Because: w.reasons(d),
+			User: by[0].render(d), Technician: by[1].render(d), Developer: by[2].render(d),
 		}
-		all[lang] = s.advise(d, e.words[i], i)
 	}
 	return all
 }
 
-func (s *Set) advise(d *diagnose.Diagnosis, w *words, lang int) diagnose.Advice {
-	leading := d.Leading()
-	by := s.stepsFor(w, leading.Cause, lang)
-	return diagnose.Advice{
-		Title:      w.title.render(d),
-		Summary:    w.summary.render(d),
-		Because:    w.reasons(d),
-		User:       by[0].render(d),
-		Technician: by[1].render(d),
-		Developer:  by[2].render(d),
+// AppendAdvice appends the same as JSON. A snapshot is mostly advice, and most
+// of that is steps, which were written when the rules were read.
+func (s *Set) AppendAdvice(b []byte, d *diagnose.Diagnosis) []byte {
+	sep := byte('{')
+	for _, i := range s.byName {
+		w, by := s.wordsFor(d, i)
+		b = diagnose.AppendText(append(b, sep), s.languages[i])
+		b = diagnose.AppendText(append(b, `:{"title":`...), w.title.render(d))
+		b = diagnose.AppendText(append(b, `,"summary":`...), w.summary.render(d))
+		b = append(b, `,"because":[`...)
+		start := len(b)
+		for _, c := range d.Causes {
+			if sentence := w.reason(d, c); sentence != "" {
+				if len(b) > start {
+					b = append(b, ',')
+				}
+				b = diagnose.AppendText(b, sentence)
+			}
+		}
+		b = by[0].append(append(b, `],"user":`...), d)
+		b = by[1].append(append(b, `,"technician":`...), d)
+		b = by[2].append(append(b, `,"developer":`...), d)
+		b = append(b, '}')
+		sep = ','
 	}
+	return append(b, '}')
+}
+
+// wordsFor are the words of a condition in one of the languages, and each
+// reader's steps. A condition that has no rule any more keeps its name.
+func (s *Set) wordsFor(d *diagnose.Diagnosis, lang int) (*words, [3]steps) {
+	e := s.entry(d.Condition)
+	if e == nil {
+		return &words{title: template{whole: d.Condition}}, [3]steps{}
+	}
+	w := e.words[lang]
+	return w, s.stepsFor(w, d.Leading().Cause, lang)
 }
 
 // stepsFor are the steps of the leading cause. Where every cause is excluded,
@@ -154,7 +157,7 @@ func (s *Set) stepsFor(w *words, cause string, lang int) [3]steps {
 	unknown := s.rules[unknownCode]
 	last := unknown.words[lang].causes[unknown.rule.Causes[0].Name]
 	for i := range by {
-		if len(by[i].parts) == 0 {
+		if len(by[i]) == 0 {
 			by[i] = last.steps[i]
 		}
 	}
@@ -166,12 +169,17 @@ func (s *Set) stepsFor(w *words, cause string, lang int) [3]steps {
 func (w *words) reasons(d *diagnose.Diagnosis) []string {
 	sentences := make([]string, 0, len(d.Causes))
 	for _, c := range d.Causes {
-		if c.Verdict == diagnose.VerdictExcluded {
-			continue
-		}
-		if s := w.sentence(d, c); s != "" {
+		if s := w.reason(d, c); s != "" {
 			sentences = append(sentences, s)
 		}
 	}
 	return sentences
+}
+
+// reason is the sentence of a cause, or "" for one that is excluded.
+func (w *words) reason(d *diagnose.Diagnosis, c diagnose.RankedCause) string {
+	if c.Verdict == diagnose.VerdictExcluded {
+		return ""
+	}
+	return w.sentence(d, c)
 }

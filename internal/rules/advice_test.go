@@ -118,17 +118,57 @@ func TestAdviceOfUnknown(t *testing.T) {
 	}
 }
 
-// TestAdviceIsShared: texts without placeholders are not made anew for each of
-// thousands of diagnoses.
+// TestAdviceIsShared: a step is held once, however many conditions and causes
+// have it, and appending its words for a diagnosis makes nothing anew.
 func TestAdviceIsShared(t *testing.T) {
 	s := mustSmall(t, nil)
-	d := diagnose.Diagnosis{Device: "a", Condition: "pairing-lost", Causes: []diagnose.RankedCause{{Cause: "key-differs", Verdict: diagnose.VerdictLikely}}}
-	first, second := s.Advice(&d)["en"], s.Advice(&d)["en"]
-	if &first.User[0] != &second.User[0] {
-		t.Error("fixed steps are copied for each call")
+	w := s.rules["pairing-lost"].words[0]
+	if reset, key := w.causes["was-reset"].steps[1][0], w.causes["key-differs"].steps[0][0]; reset.id != key.id || reset != key {
+		t.Errorf("steps %q and %q are not one", reset.id, key.id)
 	}
-	if grown := append(first.User, diagnose.Step{}); len(second.User) != 1 || &grown[0] == &second.User[0] {
-		t.Error("appending to an answer writes into the shared list")
+	d := pairingLost()
+	d.Causes[0].Verdict = diagnose.VerdictExcluded
+	room := make([]byte, 0, 1<<14)
+	w.title, w.summary = template{whole: "without placeholders"}, template{}
+	if n := testing.AllocsPerRun(10, func() { s.AppendAdvice(room, &d) }); n > 0 {
+		t.Errorf("%v allocations for an advice of fixed texts", n)
+	}
+}
+
+// TestAppendAdvice: what was written beforehand is what encoding/json writes,
+// for every condition and cause of the shipped packs, and values are escaped.
+func TestAppendAdvice(t *testing.T) {
+	s, err := Load(Options{Languages: []string{"zh-Hans", "en", "de"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conditions := append(s.Conditions(), "unknown-code-5", "unknown-error-x", "no-such-condition")
+	for _, condition := range conditions {
+		d := diagnose.Diagnosis{Gateway: "gw", Device: "<ac> & \u2028“7”", Condition: condition, CodeRaw: "\\", Msg: "a \"b\"\n\xff"}
+		d.Facts.Model = "RM4\t"
+		check := func() {
+			t.Helper()
+			want, err := json.Marshal(s.Advice(&d))
+			if got := s.AppendAdvice([]byte("x"), &d); err != nil || string(got) != "x"+string(want) {
+				t.Errorf("%s, %+v: %v\n got %s\nwant %s", condition, d.Causes, err, got, want)
+			}
+		}
+		check()
+		r := s.Rule(condition)
+		if r == nil {
+			continue
+		}
+		for i, c := range r.Causes {
+			d.Causes = append([]diagnose.RankedCause{{Cause: c.Name, Verdict: diagnose.VerdictLikely}}, d.Causes...)
+			if len(c.FirstIf) > 0 {
+				d.Causes[0].Reason = c.FirstIf[0].ID
+			}
+			if i == 2 {
+				d.Causes[2].Verdict = diagnose.VerdictExcluded
+			}
+			check()
+			d.Facts.Model = ""
+		}
 	}
 }
 

@@ -24,6 +24,8 @@ type book struct {
 	ranged []claim
 	// named are the rules by vendor's name, in the name space of nameKey.
 	named map[string]claim
+	// steps are those that were compiled.
+	steps map[stepKey]*step
 }
 
 // claim is a rule's word that codes or a name are its own.

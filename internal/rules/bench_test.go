@@ -41,3 +41,17 @@ func BenchmarkAdvice(b *testing.B) {
 		s.Advice(&d)
 	}
 }
+
+func BenchmarkAppendAdvice(b *testing.B) {
+	s, err := Load(Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := s.Match(diagnose.Key{Code: -7}).Rule
+	d := diagnose.Diagnosis{Device: "d", Condition: r.Condition, Code: new(int32(-7)), Causes: r.Ranking}
+	room := make([]byte, 0, 1<<16)
+	b.ReportAllocs()
+	for b.Loop() {
+		b.SetBytes(int64(len(s.AppendAdvice(room, &d))))
+	}
+}

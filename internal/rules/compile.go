@@ -3,6 +3,7 @@ package rules
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"fieldmedic/internal/diagnose"
@@ -10,8 +11,9 @@ import (
 
 // compile makes a Set of a book without mistakes.
 func compile(b *book) *Set {
+	b.steps = map[stepKey]*step{}
 	s := &Set{
-		languages: b.languages, missing: map[string][]string{},
+		languages: b.languages, byName: inOrder(b.languages), missing: map[string][]string{},
 		codes: map[int32]diagnose.Match{}, names: map[string]diagnose.Match{},
 		beyond: map[int32]diagnose.Family{}, rules: map[string]*entry{}, completions: newCompletions(),
 	}
@@ -38,6 +40,16 @@ func compile(b *book) *Set {
 	slices.Sort(s.exact)
 	s.addPacks(b)
 	return s
+}
+
+// inOrder are the indexes of names, in the order of these.
+func inOrder(names []string) []int {
+	order := make([]int, len(names))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return strings.Compare(names[a], names[b]) })
+	return order
 }
 
 // ignore makes the codes of a switched-off rule raise nothing, unless a rule
@@ -104,6 +116,7 @@ func (r *ruleDef) compile() *diagnose.Rule {
 		}
 		rule.Causes = append(rule.Causes, cause)
 	}
+	rule.RankPlainly()
 	return &rule
 }
 
@@ -164,10 +177,31 @@ func (b *book) stepsOf(r *ruleDef, ids readerSteps, files []*textFile) [3]steps 
 	for i, list := range ids {
 		for _, id := range list {
 			text := find(files, key{step: id.name}).steps[id.name]
-			all[i].add(id.name, text, b.within(r, id.name))
+			all[i] = append(all[i], b.step(id.name, text, b.within(r, id.name)))
 		}
 	}
 	return all
+}
+
+// stepKey is what makes a step the same. Words belong to one step each; only a
+// site rule may wait longer for a shipped step, or not at all.
+type stepKey struct {
+	text   *stepText
+	within int
+}
+
+// step is the one step of these words and this wait.
+func (b *book) step(id string, text *stepText, within *int) *step {
+	k := stepKey{text, -1}
+	if within != nil {
+		k.within = *within
+	}
+	if b.steps[k] == nil {
+		s := &step{id: id, within: within, text: text}
+		s.json = s.quote()
+		b.steps[k] = s
+	}
+	return b.steps[k]
 }
 
 // within is how many seconds the agent's own signal takes after a step, by the

@@ -11,8 +11,10 @@ import (
 // several goroutines. It implements diagnose.Rulebook and diagnose.Words.
 type Set struct {
 	languages []string
-	packs     []Pack
-	missing   map[string][]string
+	// byName are the indexes of languages in the order of their names.
+	byName  []int
+	packs   []Pack
+	missing map[string][]string
 	// codes are the answers for the numbers that rules name, and for aliases;
 	// names those for vendor's names, by nameKey.
 	codes map[int32]diagnose.Match

@@ -64,7 +64,7 @@ func (s *Store) Commit(ctx context.Context, b *diagnose.Batch) error {
 		return fmt.Errorf("begin a transaction: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
-	w := writer{ctx: ctx, tx: tx, st: &s.stmts}
+	w := writer{ctx: ctx, tx: tx, st: &s.stmts, bound: make(map[*sql.Stmt]*sql.Stmt)}
 	w.removed(b.Removed)
 	w.entries(b.Entries)
 	w.devices(b.Devices)
@@ -93,24 +93,35 @@ type writer struct {
 	ctx context.Context
 	tx  *sql.Tx
 	st  *statements
-	err error
+	// bound are the statements as this transaction runs them.
+	bound map[*sql.Stmt]*sql.Stmt
+	// body is the last row's, for the room it has.
+	body []byte
+	err  error
 }
 
 func (w *writer) exec(stmt *sql.Stmt, args ...any) {
 	if w.err != nil {
 		return
 	}
-	if _, err := w.tx.StmtContext(w.ctx, stmt).ExecContext(w.ctx, args...); err != nil {
+	bound := w.bound[stmt]
+	if bound == nil {
+		bound = w.tx.StmtContext(w.ctx, stmt)
+		w.bound[stmt] = bound
+	}
+	if _, err := bound.ExecContext(w.ctx, args...); err != nil {
 		w.err = fmt.Errorf("write: %w", err)
 	}
 }
 
-func (w *writer) encode(v any) []byte {
-	b, err := json.Marshal(v)
+// row encodes a row's body, which is good until the next.
+func (w *writer) row(v interface{ AppendJSON([]byte) ([]byte, error) }) []byte {
+	body, err := v.AppendJSON(w.body[:0])
 	if err != nil && w.err == nil {
 		w.err = fmt.Errorf("encode: %w", err)
 	}
-	return b
+	w.body = body
+	return body
 }
 
 func (w *writer) removed(ids []string) {
@@ -130,14 +141,14 @@ func (w *writer) entries(entries []diagnose.LogEntry) {
 func (w *writer) devices(devices []diagnose.DeviceRecord) {
 	for i := range devices {
 		d := &devices[i]
-		body := w.encode(d)
+		body := w.row(d)
 		w.exec(w.st.device, d.ID, body, checksum(body))
 		for _, condition := range d.Gone {
 			w.exec(w.st.dropProblem, d.ID, condition)
 		}
 		for j := range d.Problems {
 			p := &d.Problems[j]
-			body := w.encode(p)
+			body := w.row(p)
 			w.exec(w.st.problem, d.ID, p.Diagnosis.Condition, body, checksum(body))
 		}
 	}
@@ -149,6 +160,10 @@ func (w *writer) siteWide(decisions map[string]*diagnose.SiteDecisions) {
 			w.exec(w.st.dropSitewide, condition)
 			continue
 		}
-		w.exec(w.st.sitewide, condition, w.encode(sd))
+		body, err := json.Marshal(sd)
+		if err != nil && w.err == nil {
+			w.err = fmt.Errorf("encode: %w", err)
+		}
+		w.exec(w.st.sitewide, condition, body)
 	}
 }

@@ -11,14 +11,19 @@ import (
 	"fieldmedic/internal/diagnose"
 )
 
-// tailSize is how many of the newest entries stay in memory, so that a
-// publisher which keeps up never asks the file.
-const tailSize = 1024
+// The newest entries stay in memory, so that a publisher which keeps up never
+// asks the file: up to tailSize of them, and as many as have tailBytes in their
+// bodies together, which for events of one device is about the same.
+const (
+	tailSize  = 1024
+	tailBytes = 2 << 20
+)
 
 // tail holds the newest log entries, in order of seq, without gaps.
 type tail struct {
 	mu      sync.Mutex
 	entries []diagnose.LogEntry
+	bytes   int
 }
 
 func (t *tail) add(entries []diagnose.LogEntry) {
@@ -27,10 +32,15 @@ func (t *tail) add(entries []diagnose.LogEntry) {
 	for _, e := range entries {
 		e.At = time.UnixMilli(e.At.UnixMilli()) // as the file has it
 		t.entries = append(t.entries, e)
+		t.bytes += len(e.Body)
 	}
-	if over := len(t.entries) - tailSize; over > 0 {
-		t.entries = slices.Clone(t.entries[over:])
+	over := 0
+	for len(t.entries)-over > tailSize || t.bytes > tailBytes {
+		t.bytes -= len(t.entries[over].Body)
+		over++
 	}
+	clear(t.entries[:over]) // the array stays in use until it is full
+	t.entries = t.entries[over:]
 }
 
 // after answers from memory, or false when the file must be asked.

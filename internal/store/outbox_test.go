@@ -58,6 +58,24 @@ func TestTailEqualsFile(t *testing.T) {
 	}
 }
 
+// Large events do not pile up in memory: the file has them as well.
+func TestTailIsBoundedInBytes(t *testing.T) {
+	f := openIn(t, t.TempDir())
+	for seq := int64(1); seq <= 80; seq++ {
+		f.commit(t, diagnose.Batch{Entries: f.entries(seq, seq, 60_000)})
+	}
+	sum := 0
+	for _, e := range f.tail.entries {
+		sum += len(e.Body)
+	}
+	if sum > tailBytes || sum < tailBytes-60_000 || sum != f.tail.bytes {
+		t.Errorf("the tail holds %d bytes and counts %d, of %d", sum, f.tail.bytes, tailBytes)
+	}
+	if got := seqs(f.after(t, 0, 100)); !reflect.DeepEqual(got, span(1, 80)) {
+		t.Errorf("after 0: %v", got)
+	}
+}
+
 func TestCursorSurvivesAndNeverGoesBack(t *testing.T) {
 	f := openIn(t, t.TempDir())
 	f.commit(t, diagnose.Batch{Entries: f.entries(1, 5, 1)})

@@ -30,58 +30,63 @@ func (s *Store) Restore(ctx context.Context) (diagnose.Restored, error) {
 	return r, err
 }
 
+// pageOfDevices is how many devices are read at a time: a large site is not
+// held in memory, and a slow reader does not keep the write-ahead log from
+// being moved into the file.
+const pageOfDevices = 256
+
 // EachDevice calls f for each device, in the order of their ids, with all its
-// problems. It reads both tables once, side by side, as they are at one time;
-// f must not be slow, nor wait for a commit.
+// problems, each as it is when its page is read. Nothing is held while f runs.
 func (s *Store) EachDevice(ctx context.Context, f func(diagnose.DeviceRecord) error) error {
-	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return fmt.Errorf("read the store: %w", err)
-	}
-	defer func() { _ = tx.Rollback() }() // it only reads
-	var records []diagnose.DeviceRecord
-	err = s.each(ctx, tx, "SELECT id, body, crc FROM device ORDER BY id", true, func(_ string, body []byte) error {
-		var rec diagnose.DeviceRecord
-		if err := json.Unmarshal(body, &rec); err != nil {
+	for after := ""; ; {
+		page, last, err := s.page(ctx, after)
+		if err != nil || last == "" {
 			return err
 		}
-		records = append(records, rec)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	// done calls f for the records before the one with this id, which are
-	// complete; a large site is not held in memory with all its problems.
-	done := func(id string) error {
-		for len(records) > 0 && records[0].ID < id {
-			rec := records[0]
-			records = records[1:]
+		for _, rec := range page {
 			if err := f(rec); err != nil {
 				return err
 			}
 		}
-		return nil
+		after = last
 	}
-	err = s.each(ctx, tx, "SELECT device, body, crc FROM problem ORDER BY device, condition", true,
-		func(device string, body []byte) error {
-			if err := done(device); err != nil {
-				return err
-			}
-			if len(records) == 0 || records[0].ID != device {
-				return nil // the device's own row is damaged
-			}
-			return addProblem(&records[0], body)
-		})
+}
+
+// page reads the devices behind after; last is the id to go on behind, or empty
+// when there are no more. Devices whose own row is damaged are left out, with
+// their problems.
+func (s *Store) page(ctx context.Context, after string) (page []diagnose.DeviceRecord, last string, err error) {
+	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return err
+		return nil, "", fmt.Errorf("read the store: %w", err)
 	}
-	for _, rec := range records {
-		if err := f(rec); err != nil {
+	defer func() { _ = tx.Rollback() }() // it only reads
+	var end sql.NullString
+	err = tx.QueryRowContext(ctx, "SELECT max(id) FROM (SELECT id FROM device WHERE id > ? ORDER BY id LIMIT ?)", after, pageOfDevices).Scan(&end)
+	if err != nil || !end.Valid {
+		return nil, "", err
+	}
+	places := make(map[string]int)
+	err = s.each(ctx, tx, "SELECT id, body, crc FROM device WHERE id > ? AND id <= ? ORDER BY id", true, func(id string, body []byte) error {
+		var rec diagnose.DeviceRecord
+		if err := json.Unmarshal(body, &rec); err != nil {
 			return err
 		}
+		places[id] = len(page)
+		page = append(page, rec)
+		return nil
+	}, after, end.String)
+	if err != nil {
+		return nil, "", err
 	}
-	return nil
+	const problems = "SELECT device, body, crc FROM problem WHERE device > ? AND device <= ? ORDER BY device, condition"
+	err = s.each(ctx, tx, problems, true, func(device string, body []byte) error {
+		if i, ok := places[device]; ok {
+			return addProblem(&page[i], body)
+		}
+		return nil
+	}, after, end.String)
+	return page, end.String, err
 }
 
 func addProblem(rec *diagnose.DeviceRecord, body []byte) error {

@@ -24,7 +24,7 @@ type fixture struct {
 	log  *bytes.Buffer
 }
 
-func openIn(t *testing.T, dir string) *fixture {
+func openIn(t testing.TB, dir string) *fixture {
 	t.Helper()
 	var log bytes.Buffer
 	opts := Options{

@@ -155,6 +155,14 @@ func (talk) Advice(d *diagnose.Diagnosis) map[string]diagnose.Advice {
 	}}
 }
 
+func (w talk) AppendAdvice(b []byte, d *diagnose.Diagnosis) []byte {
+	advice, err := json.Marshal(w.Advice(d))
+	if err != nil {
+		return b // texts always encode
+	}
+	return append(b, advice...)
+}
+
 // site is a server with what it was given and what was asked of it.
 type site struct {
 	*Server

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// result is what one run showed.
+type result struct {
+	plan
+	at   time.Time
+	took time.Duration
+
+	sent, broker, given, agent, decided, delivered int
+	// lostBroker never came to the agent; lostFlight came to a life of the agent
+	// that ended before it could answer, and did not come again; lostAgent was
+	// the agent's; lostDamaged was lost with a damaged store, and the agent said
+	// so.
+	lostBroker, lostFlight, lostAgent, lostDamaged int
+	// events that the store held, those of them that never came to the app, and
+	// how many of these the broker had acknowledged.
+	events, lostEvents, forgotten int
+	// missed events came to the app, and not to the one that is away now and
+	// then: only a broker that keeps sessions can hold them for it.
+	missed int
+	// repeats came again under the same id, sentAgain of them by the agent;
+	// raisedAgain are reports with more than one raised event.
+	repeats, sentAgain, raisedAgain int
+	disorder, wrong                 []string
+	faults                          []outcome
+	usage                           usage
+	exits, trouble, evidence        []string
+}
+
+// outcome is what one injected fault showed; took is 0 where the next fault
+// came before the recovery.
+type outcome struct {
+	fault fault
+	took  time.Duration
+	hung  bool // no recovery while it was waited for
+	exits int  // of the agent by itself, from this fault to the next
+	lost  int  // ids that the agent had been given before it and lost
+}
+
+// answerWithin is how long an agent that lives may take to acknowledge what it
+// was given.
+const answerWithin = 2 * time.Second
+
+// shownAtMost bounds the examples of each kind.
+const shownAtMost = 6
+
+// judge compares what everybody saw.
+func (s *site) judge() result {
+	s.ledger.mu.Lock()
+	defer s.ledger.mu.Unlock()
+	r := result{
+		plan: s.plan, at: time.Now(), disorder: s.ledger.disorder, wrong: s.ledger.wrong,
+		usage: s.watcher.usage(), trouble: s.trouble,
+	}
+	for id, e := range s.ledger.events {
+		s.judgeEvent(&r, id, e)
+	}
+	exits := s.agent.ownExits()
+	for _, e := range exits {
+		r.exits = append(r.exits, e.at.Format(stamp)+": "+e.how)
+	}
+	for i, h := range s.happened {
+		o := outcome{fault: h.fault, took: h.waited.took, hung: h.waited.took == 0 && !h.waited.overtaken}
+		for _, e := range exits {
+			if e.at.After(h.from) && (i+1 == len(s.happened) || e.at.Before(s.happened[i+1].from)) {
+				o.exits++
+			}
+		}
+		r.faults = append(r.faults, o)
+	}
+	for _, rep := range s.ledger.reports {
+		s.judgeReport(&r, rep)
+	}
+	if len(s.ledger.reports) > 0 {
+		r.took = r.at.Sub(s.ledger.reports[0].sent)
+	}
+	return r
+}
+
+func (s *site) judgeReport(r *result, rep *report) {
+	count := func(to *int, t time.Time) {
+		if !t.IsZero() {
+			*to++
+		}
+	}
+	r.sent++
+	count(&r.broker, rep.broker)
+	count(&r.given, rep.given)
+	count(&r.agent, rep.agent)
+	count(&r.decided, rep.decided)
+	count(&r.delivered, rep.delivered)
+	if rep.raised > 1 {
+		r.raisedAgain++
+	}
+	switch {
+	case !rep.delivered.IsZero():
+	case rep.given.IsZero():
+		r.lostBroker++
+	case rep.agent.IsZero() && rep.decided.IsZero() && !s.agent.livedOn(rep.life, rep.given, answerWithin):
+		r.lostFlight++
+	case s.damagedAfter(rep):
+		r.lostDamaged++
+	default:
+		r.lostAgent++
+		for i, h := range s.happened {
+			if h.to.After(rep.given) { // what came next must have lost it
+				r.faults[i].lost++
+				break
+			}
+		}
+		r.tell("lost by the agent: " + s.story(rep))
+	}
+}
+
+// damagedAfter: the store was damaged after it had the report, and the agent
+// said that something is lost.
+func (s *site) damagedAfter(rep *report) bool {
+	had := rep.agent
+	if had.IsZero() {
+		had = rep.decided
+	}
+	after := slices.ContainsFunc(s.damages, func(at time.Time) bool { return at.After(had) })
+	return after && saysDamage(s.agent.everSaid())
+}
+
+// saysDamage finds a line that speaks of a damaged store.
+func saysDamage(lines []string) bool {
+	return slices.ContainsFunc(lines, func(line string) bool {
+		line = strings.ToLower(line)
+		for _, word := range []string{"damage", "corrupt", "malformed", "set aside"} {
+			if strings.Contains(line, word) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// story is the way of one report, and what happened meanwhile.
+func (s *site) story(rep *report) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "id %d (%s)", rep.n, rep.device)
+	for _, station := range []struct {
+		name string
+		at   time.Time
+	}{
+		{"sent", rep.sent}, {"broker acknowledged", rep.broker}, {"given to the agent", rep.given},
+		{"agent acknowledged", rep.agent}, {"seen in the store", rep.decided},
+	} {
+		at := "never"
+		if !station.at.IsZero() {
+			at = station.at.Format(stamp)
+		}
+		fmt.Fprintf(&b, ", %s %s", station.name, at)
+	}
+	from, to := rep.sent.Add(-time.Second), rep.sent.Add(5*time.Second)
+	for _, h := range s.happened {
+		if h.to.After(from) && h.from.Before(to) {
+			fmt.Fprintf(&b, "; %s %s to %s", h.fault, h.from.Format(stamp), h.to.Format(stamp))
+		}
+	}
+	return b.String()
+}
+
+func (s *site) judgeEvent(r *result, id string, e *event) {
+	if e.stored {
+		r.events++
+	}
+	r.repeats += max(0, e.received-1)
+	r.sentAgain += max(0, e.sent-1)
+	if e.received > 0 && !e.away {
+		if r.missed++; r.keeps == keepsAll && r.missed <= shownAtMost {
+			r.tell(fmt.Sprintf("missed by the app that is away now and then: %s of %s, seq %d", e.kind, e.device, e.seq))
+		}
+	}
+	if e.received > 0 || !e.stored {
+		return
+	}
+	r.lostEvents++
+	if e.acknowledged {
+		r.forgotten++
+	}
+	r.tell(fmt.Sprintf("decided and never received: %s of %s, seq %d, event %s, sent %d times, acknowledged to the agent: %t (life %d)",
+		e.kind, e.device, e.seq, id, e.sent, e.acknowledged, e.lastLife))
+}
+
+func (r *result) tell(line string) {
+	if len(r.evidence) < 2*shownAtMost {
+		r.evidence = append(r.evidence, line)
+	}
+}
+
+// failures are the promises that did not hold.
+func (r *result) failures() []string {
+	var list []string
+	say := func(n int, format string) {
+		if n > 0 {
+			list = append(list, fmt.Sprintf(format, n))
+		}
+	}
+	say(r.lostAgent, "%d ids that the agent was given are missing")
+	say(r.lostEvents, "%d decided events never came to the app")
+	if r.keeps == keepsAll {
+		say(r.missed, "%d events never came to an app that was away, though the broker keeps everything")
+	}
+	say(len(r.disorder), "%d events came out of the order of seq")
+	say(len(r.wrong), "%d events are not what they must be")
+	say(len(r.exits), "%d times the agent ended by itself")
+	for _, limit := range limits() {
+		took := r.recoveries(func(d described) bool { return d.within == limit })
+		if len(took) > 0 && quantile(took, 99) > limit {
+			list = append(list, fmt.Sprintf("recovery takes %s for 99 of 100 (%s is promised)", short(quantile(took, 99)), limit))
+		}
+	}
+	return append(list, r.trouble...)
+}
+
+// limits are the different promises of recovery.
+func limits() []time.Duration {
+	var list []time.Duration
+	for _, d := range allFaults() {
+		if !slices.Contains(list, d.within) {
+			list = append(list, d.within)
+		}
+	}
+	return list
+}
+
+// recoveries of some faults, in order.
+func (r *result) recoveries(of func(described) bool) []time.Duration {
+	var took []time.Duration
+	for _, d := range allFaults() {
+		for _, o := range r.faults {
+			if o.fault == d.fault && of(d) && o.took > 0 {
+				took = append(took, o.took)
+			}
+		}
+	}
+	slices.Sort(took)
+	return took
+}
+
+// quantile of a sorted list, which is not empty: the smallest value that so
+// many of a hundred do not exceed.
+func quantile(sorted []time.Duration, percent int) time.Duration {
+	return sorted[max(0, (len(sorted)*percent+99)/100-1)]
+}
+
+func short(d time.Duration) string {
+	if d < time.Second {
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(10 * time.Millisecond).String()
+}

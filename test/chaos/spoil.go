@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+)
+
+// spoiling is one way to damage a store: what is done to which file.
+type spoiling struct {
+	file string // behind the name of the database
+	how  string
+}
+
+// spoilings are all of them.
+func spoilings() []spoiling {
+	var list []spoiling
+	for _, how := range []string{"page zeroed", "bit flipped", "tail cut", "deleted"} {
+		for _, file := range []string{"", "-wal"} {
+			list = append(list, spoiling{file, how})
+		}
+	}
+	return append(list, spoiling{"-shm", "deleted"})
+}
+
+func (s spoiling) String() string { return "fieldmedic.db" + s.file + " " + s.how }
+
+const pageSize = 4096
+
+// spoil does one of them, by the dice, to the store in a directory.
+func spoil(dir string, dice uint64) (string, error) {
+	list := spoilings()
+	return list[dice%uint64(len(list))].spoil(dir, dice)
+}
+
+// spoil says what it did. A file that is not there, or empty, stays as it is.
+func (s spoiling) spoil(dir string, dice uint64) (string, error) {
+	rng := rand.New(rand.NewPCG(dice, 5)) //nolint:gosec // damage that can be done again
+	name := filepath.Join(dir, "fieldmedic.db"+s.file)
+	info, err := os.Stat(name)
+	if os.IsNotExist(err) || err == nil && info.Size() == 0 {
+		return s.String() + ", nothing there", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if s.how == "deleted" {
+		return s.String(), os.Remove(name)
+	}
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return "", err
+	}
+	at := rng.Int64N(info.Size())
+	switch s.how {
+	case "page zeroed":
+		at -= at % pageSize
+		_, err = f.WriteAt(make([]byte, min(pageSize, info.Size()-at)), at)
+	case "bit flipped":
+		b := make([]byte, 1)
+		if _, err = f.ReadAt(b, at); err == nil {
+			b[0] ^= 1 << rng.IntN(8)
+			_, err = f.WriteAt(b, at)
+		}
+	case "tail cut":
+		at = info.Size()/2 + at/2
+		err = f.Truncate(at)
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	return fmt.Sprintf("%s at %d of %d bytes", s, at, info.Size()), err
+}
