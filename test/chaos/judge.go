@@ -151,8 +151,11 @@ func (s *site) story(rep *report) string {
 		name string
 		at   time.Time
 	}{
-		{"sent", rep.sent}, {"broker acknowledged", rep.broker}, {"given to the agent", rep.given},
-		{"agent acknowledged", rep.agent}, {"seen in the store", rep.decided},
+		{"sent", rep.sent},
+		{"broker acknowledged", rep.broker},
+		{"given to the agent", rep.given},
+		{"agent acknowledged", rep.agent},
+		{"seen in the store", rep.decided},
 	} {
 		at := "never"
 		if !station.at.IsZero() {

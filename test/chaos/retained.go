@@ -50,7 +50,7 @@ func (s *site) retained() (map[string]string, error) {
 		}
 		f, err := readFrame(c.r)
 		if err != nil {
-			return found, nil //nolint:nilerr // nothing more comes
+			return found, nil // nothing more comes
 		}
 		p, ok := f.publication()
 		if !ok {

@@ -28,8 +28,11 @@ func (t *tally) failures() []string {
 		n    int
 		kind string
 	}{
-		{t.noStart, noStart}, {t.exits, "ended by itself"}, {t.slow, "start slower than 2 s"},
-		{t.silent, silence}, {t.deaf, deaf},
+		{t.noStart, noStart},
+		{t.exits, "ended by itself"},
+		{t.slow, "start slower than 2 s"},
+		{t.silent, silence},
+		{t.deaf, deaf},
 	} {
 		if f.n > 0 {
 			list = append(list, strings.TrimSuffix(fmt.Sprintf("%s: %s: %d in %d trials; %s", t.spoiling, f.kind, f.n, t.trials, t.examples[f.kind]), "; "))

@@ -62,8 +62,10 @@ func (w *watcher) look(ctx context.Context) bool {
 		name string
 		to   *float64
 	}{
-		{"go_goroutines", &s.goroutines}, {"process_open_fds", &s.fds},
-		{"fieldmedic_outbox_events", &s.outbox}, {"fieldmedic_mqtt_connected", &s.connected},
+		{"go_goroutines", &s.goroutines},
+		{"process_open_fds", &s.fds},
+		{"fieldmedic_outbox_events", &s.outbox},
+		{"fieldmedic_mqtt_connected", &s.connected},
 	} {
 		*m.to = metric(answer, m.name)
 	}
