@@ -75,9 +75,6 @@ const (
 // a bad request is answered.
 func ParseRequest(verb Verb, payload []byte) (Request, error) {
 	r := Request{Verb: verb}
-	if !slices.Contains(Verbs(), verb) {
-		return r, fmt.Errorf("unknown verb %q (one of %s)", verb, verbList())
-	}
 	if len(payload) > maxRequest {
 		return r, fmt.Errorf("the request has %d bytes (%d at most)", len(payload), maxRequest)
 	}
@@ -88,6 +85,9 @@ func ParseRequest(verb Verb, payload []byte) (Request, error) {
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return r, errors.New("there is something after the request's JSON object")
+	}
+	if !slices.Contains(Verbs(), verb) {
+		return r, fmt.Errorf("unknown verb %q (one of %s)", verb, verbList())
 	}
 	return r, r.check()
 }

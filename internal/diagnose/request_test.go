@@ -25,7 +25,7 @@ func TestParseRequest(t *testing.T) {
 
 func TestBadRequests(t *testing.T) {
 	for _, c := range []struct{ verb, payload, want, transaction string }{
-		{"dance", `{"transaction":"t"}`, `unknown verb "dance" (one of recheck, acknowledge,`, ""},
+		{"dance", `{"transaction":"t"}`, `unknown verb "dance" (one of recheck, acknowledge,`, "t"},
 		{"ignore", `{}`, "transaction is missing", ""},
 		{"ignore", `null`, "transaction is missing", ""},
 		{"ignore", ``, "not the JSON object", ""},

@@ -26,13 +26,14 @@ func TestLiveRequests(t *testing.T) {
 	}
 	d.Respond(diagnose.Response{Transaction: "t1", OK: true})
 	d.Ack()
+	eventually(t, "the first request is answered", func() bool { return len(l.app.payloads(base+"response/acknowledge")) == 1 })
 
 	for _, c := range []struct{ verb, payload, transaction, says string }{
 		{"acknowledge", `{"device":null}`, "", "transaction is missing"},
 		{"acknowledge", `{"transaction":`, "", "not the JSON object"},
 		{"acknowledge", `{"transaction":"t2","nobody":1}`, "t2", "nobody"},
 		{"recheck", `{"transaction":"t3"}`, "t3", "mqtt.requests"},
-		{"dance", `{"transaction":"t4"}`, "", "unknown verb"},
+		{"dance", `{"transaction":"t4"}`, "t4", "unknown verb"},
 	} {
 		before := len(l.app.payloads(base + "response/" + c.verb))
 		l.app.publish(base+"request/"+c.verb, 1, false, c.payload)
