@@ -89,6 +89,8 @@ func (a *agent) decide(ctx context.Context, r diagnose.Request) diagnose.Respons
 	select {
 	case resp := <-answer:
 		return resp
+	case <-a.loop.Stopped():
+		return diagnose.Response{Transaction: r.Transaction, Error: "the agent is stopping; it may have been done"}
 	case <-ctx.Done():
 		return diagnose.Response{Transaction: r.Transaction, Error: "no answer in time; it may have been done"}
 	}

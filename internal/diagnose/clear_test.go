@@ -11,7 +11,7 @@ func TestClearBySignal(t *testing.T) {
 	00:00:04 lamp resting ->
 	00:00:05 lamp ok     -> cleared session-expired by=signal id=id-1 lastok=00:00:05 cleared=00:00:05 status=cleared; cleared not-supported
 	00:00:06 lamp ok     ->
-	00:00:07 show lamp   -> failed re-pair; device-reset; session-expired; not-supported
+	00:00:07 show lamp   -> failed re-pair; device-reset; not-supported; session-expired
 	00:15:05 show lamp   -> failed re-pair; device-reset
 	00:15:06 lamp -7     -> raised session-expired id=id-4 occ=2 lastok=00:00:05`)
 }

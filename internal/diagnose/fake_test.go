@@ -67,6 +67,7 @@ var often = Flap{Openings: 3, Within: 30 * time.Minute, Quiet: 10 * time.Minute}
 //	-9      device-reset      supersedes network-timeout and device-lost; a person ends it
 //	-10     device-busy       ends after 20m of quiet, or by success
 //	-4013   dns-failed        causes by the payload's clock; has no flapping
+//	-11     user-cancelled    one report confirms
 //	lost    device-lost       held for 2m; "online" ends it
 //	-100    is switched off
 func newBook() *book {
@@ -122,6 +123,9 @@ func newBook() *book {
 		Condition: "device-lost", Severity: Major, Clear: Clear{OnOnline: true}, Flap: often, Hold: 2 * time.Minute,
 		Causes: one(ActCheckPower),
 	})
+	add(Rule{
+		Condition: "user-cancelled", Severity: Info, Clear: byCode, Flap: often, Confirm: Confirm{Reports: 1}, Causes: one(ActNone),
+	}, -11)
 	add(Rule{Condition: "unknown-code", Severity: Info, Clear: byCode, Flap: often, Causes: one(ActContactSupport)})
 	return b
 }

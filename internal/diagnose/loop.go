@@ -138,9 +138,10 @@ func (l *Loop) SetRules(ctx context.Context, rules Rulebook, words Words) error 
 	})
 }
 
-// Run takes turns until ctx ends, which is no error, or a batch cannot be made
-// durable, which is: the messages of that batch stay unacknowledged, and the
-// engine, which is ahead of the store now, must not be used any more.
+// Run takes turns until ctx ends and the inbox is empty, which is no error, or
+// a batch cannot be made durable, which is: the messages of that batch stay
+// unacknowledged, and the engine, which is ahead of the store now, must not be
+// used any more.
 func (l *Loop) Run(ctx context.Context) error {
 	defer close(l.stopped)
 	timer := time.NewTimer(0)
@@ -149,7 +150,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		t := turn{loop: l, changes: l.changes[:0]}
 		select {
 		case <-ctx.Done():
-			return nil
+			return l.empty(ctx)
 		case d := <-l.inbox:
 			t.begin()
 			t.take(d)
@@ -169,6 +170,29 @@ func (l *Loop) Run(ctx context.Context) error {
 		timer.Reset(l.wait())
 	}
 }
+
+// empty decides what is still in the inbox when the loop is to end: what came
+// in was taken, and nobody sends a message of QoS 0 again.
+func (l *Loop) empty(ctx context.Context) error {
+	for {
+		t := turn{loop: l, changes: l.changes[:0]}
+		select {
+		case d := <-l.inbox:
+			t.begin()
+			t.take(d)
+			t.drain()
+		default:
+			return nil
+		}
+		if err := t.finish(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// Stopped is closed when the loop has ended: nothing delivered from then on is
+// decided.
+func (l *Loop) Stopped() <-chan struct{} { return l.stopped }
 
 // wait is how long the loop may sleep.
 func (l *Loop) wait() time.Duration {

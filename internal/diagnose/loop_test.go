@@ -6,6 +6,8 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,6 +30,28 @@ func TestLoopAcknowledgesAfterTheCommit(t *testing.T) {
 			t.Errorf("got %v, want %v", b.log(), want)
 		}
 		b.end()
+	})
+}
+
+// What is in the inbox at a stop is decided: more than a batch of it, while
+// the disk works on the first.
+func TestLoopEndsWithAnEmptyInbox(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := startLoop(t, &bench{slow: time.Second})
+		const n = 2*batchSize + 10
+		for i := range n {
+			b.send(strconv.Itoa(i), say("lamp-"+strconv.Itoa(i), SaysFault, -7))
+		}
+		b.end()
+		acks := 0
+		for _, line := range b.log() {
+			if strings.HasPrefix(line, "ack ") {
+				acks++
+			}
+		}
+		if acks != n {
+			t.Errorf("%d of %d were decided", acks, n)
+		}
 	})
 }
 

@@ -37,6 +37,13 @@ func TestConfirmByReports(t *testing.T) {
 	00:02:00 lamp -7 ->`)
 }
 
+// Where one report is enough, it raises as suspected all the same.
+func TestConfirmByOneReport(t *testing.T) {
+	play(t, `
+	00:00:00 lamp -11 -> raised user-cancelled status=suspected; changed user-cancelled status=confirmed
+	00:00:01 lamp -11 ->`)
+}
+
 // An occurrence is confirmed by its own reports.
 func TestConfirmStartsAnew(t *testing.T) {
 	play(t, `

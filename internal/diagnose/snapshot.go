@@ -1,8 +1,10 @@
 package diagnose
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -52,7 +54,7 @@ func Sort(ds []Diagnosis) {
 			}
 			return 1
 		case !a.Open():
-			return b.ClearedAt.Compare(a.ClearedAt.Time)
+			return cmp.Or(byStamp(b.ClearedAt, a.ClearedAt), strings.Compare(a.Condition, b.Condition))
 		case a.quietly() != b.quietly():
 			if b.quietly() {
 				return -1
@@ -61,9 +63,13 @@ func Sort(ds []Diagnosis) {
 		case a.Severity.Rank() != b.Severity.Rank():
 			return a.Severity.Rank() - b.Severity.Rank()
 		}
-		return a.FirstSeen.Compare(b.FirstSeen.Time)
+		return cmp.Or(byStamp(a.FirstSeen, b.FirstSeen), strings.Compare(a.Condition, b.Condition))
 	})
 }
+
+// byStamp compares times as they are shown and stored, in milliseconds: engine
+// and store must bring the same diagnoses into the same order.
+func byStamp(a, b Stamp) int { return cmp.Compare(a.UnixMilli(), b.UnixMilli()) }
 
 // quietly tells that a diagnosis does not speak for its device's health.
 func (d *Diagnosis) quietly() bool { return d.Ignored != nil }

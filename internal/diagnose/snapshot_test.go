@@ -28,16 +28,17 @@ func ignored(d Diagnosis) Diagnosis {
 
 func TestSnapshotOrder(t *testing.T) {
 	ds := []Diagnosis{
-		clearedAt(diagnosisOf("gone-1", Critical, 0), 1), diagnosisOf("info", Info, 0), diagnosisOf("major-2", Major, 2),
-		ignored(diagnosisOf("ignored", Critical, 0)), clearedAt(diagnosisOf("gone-2", Info, 0), 2),
-		diagnosisOf("major-1", Major, 1), diagnosisOf("critical", Critical, 9), diagnosisOf("warning", Warning, 0), diagnosisOf("minor", Minor, 0),
+		clearedAt(diagnosisOf("gone-1", Critical, 0), time.Second), diagnosisOf("info", Info, 0),
+		diagnosisOf("major-2", Major, time.Second+time.Microsecond), diagnosisOf("major-3", Major, time.Second),
+		ignored(diagnosisOf("ignored", Critical, 0)), clearedAt(diagnosisOf("gone-2", Info, 0), 2*time.Second),
+		diagnosisOf("major-1", Major, time.Millisecond), diagnosisOf("critical", Critical, time.Hour), diagnosisOf("warning", Warning, 0), diagnosisOf("minor", Minor, 0),
 	}
 	Sort(ds)
 	var got []string
 	for _, d := range ds {
 		got = append(got, d.Condition)
 	}
-	if want := "critical major-1 major-2 minor warning info ignored gone-2 gone-1"; strings.Join(got, " ") != want {
+	if want := "critical major-1 major-2 major-3 minor warning info ignored gone-2 gone-1"; strings.Join(got, " ") != want {
 		t.Fatalf("got  %s\nwant %s", strings.Join(got, " "), want)
 	}
 }

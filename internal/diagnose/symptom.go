@@ -126,6 +126,12 @@ func (e *Engine) open(now, since time.Time, p *problem, m Match, o *Observation,
 	p.space(now)
 	p.settle(o)
 	e.tell(now, p, out)
+	if p.rule.Confirm.Reports == 1 && p.Diagnosis.Flapping == nil {
+		// It raises as suspected like any other; that one report is enough is
+		// the next word.
+		p.confirmByReports()
+		out.Changes = append(out.Changes, p.change(Changed, now))
+	}
 }
 
 // tell sends the raised event of an occurrence.

@@ -197,6 +197,9 @@ func (l *link) note(state LinkState, err error) {
 func (l *link) state() LinkStatus {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.status.State == "" {
+		return LinkStatus{State: LinkConnecting} // it has not begun
+	}
 	return l.status
 }
 

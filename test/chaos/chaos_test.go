@@ -21,7 +21,7 @@ func newSite() *site {
 }
 
 // through lets a report go all the way to the app that is always there.
-func through(l *ledger, r *report, id string, seq int64) body {
+func through(t *testing.T, l *ledger, r *report, id string, seq int64) body {
 	p := publication{topic: r.topic(), payload: r.payload()}
 	l.byBroker(r)
 	l.handed(p)
@@ -29,7 +29,7 @@ func through(l *ledger, r *report, id string, seq int64) body {
 	b, err := parseEvent([]byte(`{"event_id":"` + id + `","seq":` + itoa(seq) + `,"epoch":"e","type":"raised","diagnosis":{"device":"` +
 		r.device + `","code":` + itoa(int64(r.code)) + `,"source_ts":` + itoa(r.ts) + `}}`))
 	if err != nil {
-		panic(err)
+		t.Fatal(err)
 	}
 	l.stored(b)
 	l.published(b)
@@ -40,7 +40,7 @@ func through(l *ledger, r *report, id string, seq int64) body {
 func TestJudgeFindsNothingWhereAllIsWell(t *testing.T) {
 	s := newSite()
 	for i := range 3 {
-		b := through(s.ledger, s.ledger.next(), "a"+itoa(int64(i)), int64(i+1))
+		b := through(t, s.ledger, s.ledger.next(), "a"+itoa(int64(i)), int64(i+1))
 		s.ledger.received(b)
 		s.ledger.receivedAway(b)
 	}
@@ -55,9 +55,9 @@ func TestJudgeFindsWhatIsBroken(t *testing.T) {
 	s.keeps = keepsAll
 	s.agent.lives = []life{{from: time.Now().Add(-time.Minute)}}
 	l := s.ledger
-	through(l, l.next(), "lost", 1)
-	late := through(l, l.next(), "late", 2)
-	early := through(l, l.next(), "early", 3)
+	through(t, l, l.next(), "lost", 1)
+	late := through(t, l, l.next(), "late", 2)
+	early := through(t, l, l.next(), "early", 3)
 	l.received(early)
 	l.received(late)
 	l.received(late)
@@ -98,11 +98,11 @@ func TestRecoveryCountsReportsSentAfterTheFault(t *testing.T) {
 	s := newSite()
 	before := s.ledger.next()
 	w := s.ledger.await()
-	s.ledger.received(through(s.ledger, before, "before", 1))
+	s.ledger.received(through(t, s.ledger, before, "before", 1))
 	if w.took != 0 {
 		t.Fatal("an old report ended the waiting")
 	}
-	s.ledger.received(through(s.ledger, s.ledger.next(), "after", 2))
+	s.ledger.received(through(t, s.ledger, s.ledger.next(), "after", 2))
 	if w.took == 0 {
 		t.Error("a new report did not end it")
 	}
@@ -112,7 +112,7 @@ func TestRetireKeepsWhatIsNotThrough(t *testing.T) {
 	s := newSite()
 	stuck := s.ledger.next()
 	for i := range 3 {
-		s.ledger.received(through(s.ledger, s.ledger.next(), itoa(int64(i)), int64(i+1)))
+		s.ledger.received(through(t, s.ledger, s.ledger.next(), itoa(int64(i)), int64(i+1)))
 	}
 	gone := s.ledger.retire(1)
 	if len(gone) != 3 || slices.Contains(gone, stuck) {
@@ -192,6 +192,13 @@ func TestWriteBetween(t *testing.T) {
 	}
 	if err := writeBetween(filepath.Join(t.TempDir(), "none"), ""); err == nil {
 		t.Error("no error without a file")
+	}
+}
+
+func TestOnlyTheAgentsOwnWordCounts(t *testing.T) {
+	asked := `{"level":"ERROR","msg":"answer a request","err":"database disk image is malformed"}`
+	if saysDamage([]string{asked}) || !saysDamage([]string{asked, `{"level":"ERROR","msg":"a row of the log is damaged"}`}) {
+		t.Error("wrong")
 	}
 }
 

@@ -122,6 +122,7 @@ func (s *site) damage(ctx context.Context, dice uint64) error {
 	if err != nil {
 		return err
 	}
+	s.spoiled = what
 	s.watcher.again()
 	s.damages = append(s.damages, time.Now())
 	before := len(s.agent.ownExits())

@@ -130,10 +130,13 @@ func (s *site) damagedAfter(rep *report) bool {
 	return after && saysDamage(s.agent.everSaid())
 }
 
-// saysDamage finds a line that speaks of a damaged store.
+// saysDamage finds a line that speaks of a damaged store. That a question of
+// the harness cannot be answered is no word of the agent's own.
 func saysDamage(lines []string) bool {
 	return slices.ContainsFunc(lines, func(line string) bool {
-		line = strings.ToLower(line)
+		if line = strings.ToLower(line); strings.Contains(line, "answer a request") {
+			return false
+		}
 		for _, word := range []string{"damage", "corrupt", "malformed", "set aside"} {
 			if strings.Contains(line, word) {
 				return true
@@ -166,7 +169,7 @@ func (s *site) story(rep *report) string {
 	from, to := rep.sent.Add(-time.Second), rep.sent.Add(5*time.Second)
 	for _, h := range s.happened {
 		if h.to.After(from) && h.from.Before(to) {
-			fmt.Fprintf(&b, "; %s %s to %s", h.fault, h.from.Format(stamp), h.to.Format(stamp))
+			fmt.Fprintf(&b, "; %s %s %s to %s", h.fault, h.what, h.from.Format(stamp), h.to.Format(stamp))
 		}
 	}
 	return b.String()

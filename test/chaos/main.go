@@ -67,11 +67,11 @@ func main() {
 		s.seed = uint64(time.Now().Unix()) //nolint:gosec // the clock is not before 1970
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := s.run(ctx); err != nil {
+	err := s.run(ctx)
+	stop()
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "chaos: seed %d: %v\n", s.seed, err)
-		stop()
-		os.Exit(1) //nolint:gocritic // stop was called
+		os.Exit(1)
 	}
 }
 

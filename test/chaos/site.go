@@ -57,12 +57,14 @@ type site struct {
 
 	happened []happened
 	damages  []time.Time
+	spoiled  string   // what was done to the store last
 	trouble  []string // promises that were broken, beside losses
 }
 
 // happened is one fault that was injected.
 type happened struct {
 	fault    fault
+	what     string // more of it, or empty
 	from, to time.Time
 	waited   *waiter
 }
@@ -199,6 +201,9 @@ func (s *site) disturb(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", c.fault, err)
 		}
 		h.to, h.waited = time.Now(), w
+		if c.fault == storeDamage {
+			h.what = s.spoiled
+		}
 		s.happened = append(s.happened, h)
 		if !c.hasty {
 			s.await(ctx, w, c.fault)
@@ -242,10 +247,13 @@ func (s *site) readiness(ctx context.Context) string {
 func (s *site) settle(ctx context.Context) {
 	until := time.Now().Add(settleTime)
 	for time.Now().Before(until) && ctx.Err() == nil {
-		read := s.watcher.look(ctx)
+		err := s.watcher.look(ctx)
 		_, open, progress := s.ledger.standing()
-		idle := read && s.watcher.last().outbox == 0 && s.readiness(ctx) == "yes"
-		if idle && (open == 0 || time.Since(progress) > quietTime) {
+		idle := s.watcher.last().outbox == 0 && s.readiness(ctx) == "yes"
+		if idle && (open == 0 && err == nil || time.Since(progress) > quietTime) {
+			if err != nil {
+				s.broke("the agent's log of events cannot be read: %v", err)
+			}
 			return
 		}
 		pause(ctx, watchEvery)

@@ -44,18 +44,26 @@ const (
 
 func (w *watcher) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		w.look(ctx)
+		_ = w.look(ctx) // an agent that is down is asked again
 		pause(ctx, watchEvery)
 	}
 }
 
 // look takes one sample and reads on in the log. An agent that is down or
 // frozen is asked again later.
-func (w *watcher) look(ctx context.Context) bool {
+func (w *watcher) look(ctx context.Context) error {
+	err := w.take(ctx)
+	if err == nil {
+		err = w.readOn(ctx)
+	}
+	return err
+}
+
+func (w *watcher) take(ctx context.Context) error {
 	number, age, pid := w.agent.running()
 	answer, err := w.agent.get(ctx, "/metrics")
 	if err != nil {
-		return false
+		return err
 	}
 	s := sample{at: time.Now(), life: number, age: age}
 	for _, m := range []struct {
@@ -73,7 +81,7 @@ func (w *watcher) look(ctx context.Context) bool {
 	w.mu.Lock()
 	w.samples = append(w.samples, s)
 	w.mu.Unlock()
-	return w.readOn(ctx) == nil
+	return nil
 }
 
 // again forgets how far the log was read: it may not be what it was.
