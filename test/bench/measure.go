@@ -30,6 +30,9 @@ type bench struct {
 	count  int
 }
 
+// settle is how long a subject is left alone between two measurements.
+const settle = 3 * time.Second
+
 // measure puts one subject through everything.
 func (b *bench) measure(s subject) (result, error) {
 	var r result
@@ -50,7 +53,7 @@ func (b *bench) measure(s subject) (result, error) {
 	if err := c.warm(); err != nil {
 		return r, err
 	}
-	time.Sleep(2 * time.Second)
+	time.Sleep(settle)
 	if r.idle, err = p.memory("VmRSS"); err != nil {
 		return r, err
 	}
@@ -60,6 +63,7 @@ func (b *bench) measure(s subject) (result, error) {
 	if r.fresh, err = b.throughput(p, c, freshFaults(b.count), s.isAgent, b.count); err != nil {
 		return r, fmt.Errorf("fresh faults: %w", err)
 	}
+	time.Sleep(settle) // snapshots that waited behind the events are not the next one's
 	if r.repeats, err = b.throughput(p, c, repeats(b.count), s.isAgent, b.count/100); err != nil {
 		return r, fmt.Errorf("repeats: %w", err)
 	}
