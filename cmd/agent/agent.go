@@ -130,7 +130,7 @@ func (a *agent) openBroker(_ context.Context, cfg *Config) error {
 		return err
 	}
 	a.broker, err = mqtt.StartBroker(mqtt.BrokerOptions{
-		Listeners: a.brokerListeners, Username: cfg.MQTT.Username, Password: secret,
+		Listeners: a.brokerListeners, Username: cfg.MQTT.Username, Password: secret, Agent: cfg.MQTT.ClientID,
 		Skipped: a.inbound.TooLarge, Log: a.log,
 	})
 	return err

@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"fieldmedic/internal/rules"
+	"fieldmedic/internal/web"
 )
 
 func newCheck() *cobra.Command {
@@ -79,6 +81,13 @@ func checkAll(flags *pflag.FlagSet) ([]checkMistake, error) {
 	}
 	if err == nil {
 		opts.Languages = cfg.Languages
+	}
+	if cfg != nil && cfg.Web.TokenFile != "" {
+		// A file that cannot be read is among the configuration's mistakes.
+		if _, err := web.ReadTokens(cfg.Web.TokenFile); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+			text := "web.token_file: " + err.Error()
+			found = append(found, checkMistake{Where: cfg.Web.TokenFile, Key: "web.token_file", Text: err.Error(), line: text})
+		}
 	}
 	var wrong rules.Mistakes
 	if _, err := rules.Load(opts); err != nil && !errors.As(err, &wrong) {

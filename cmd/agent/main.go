@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -64,6 +65,8 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	case errors.Is(err, syscall.EPIPE):
 		return 0 // the reader has seen enough
+	case errors.As(err, new(*fs.PathError)):
+		exit = &exitError{exitFailed, err} // an output that takes nothing
 	case !errors.As(err, &exit):
 		// What cobra itself refuses: an unknown command, flag or argument.
 		exit = &exitError{exitUsage, err}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"syscall"
 	"time"
@@ -13,6 +14,8 @@ import (
 	broker "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"fieldmedic/internal/diagnose"
 )
 
 // BrokerOptions are those of the broker in the process.
@@ -23,6 +26,9 @@ type BrokerOptions struct {
 	// Username and Password let everybody in who has them; an empty user name
 	// lets everybody in.
 	Username, Password string
+	// Agent is the client id of the agent's inbound connection: devices are
+	// slowed down while it has much before it.
+	Agent string
 	// Skipped is told of packets from devices that are too large.
 	Skipped func(topic string, bytes int, head []byte)
 	Log     *slog.Logger
@@ -37,11 +43,16 @@ func StartBroker(opts BrokerOptions) (*Broker, error) {
 	caps := broker.NewDefaultServerCapabilities()
 	// limitConn reads past larger PUBLISH packets; this guard is for the rest.
 	caps.MaximumPacketSize = MaxPacket + 1024
+	// What is acknowledged to a device must reach the agent, and all snapshots
+	// of 10,000 devices an app that subscribes: the broker drops beyond these.
+	caps.MaximumInflight = math.MaxUint16
+	caps.MaximumClientWritesPending = 2 * diagnose.MaxDevices
 	server := broker.New(&broker.Options{
 		Capabilities: caps,
 		Logger:       slog.New(quiet{opts.Log.Handler()}),
 	})
-	if err := server.AddHook(&gate{username: opts.Username, password: opts.Password}, nil); err != nil {
+	access := &gate{username: opts.Username, password: opts.Password, agent: opts.Agent, clients: server.Clients}
+	if err := server.AddHook(access, nil); err != nil {
 		return nil, fmt.Errorf("set up access to the broker: %w", err)
 	}
 	for i, l := range opts.Listeners {
@@ -64,6 +75,8 @@ func (b *Broker) Close() error { return b.server.Close() }
 type gate struct {
 	broker.HookBase
 	username, password string
+	agent              string
+	clients            *broker.Clients
 }
 
 // ID names the hook.
@@ -71,7 +84,31 @@ func (g *gate) ID() string { return "gate" }
 
 // Provides tells the broker what the hook decides.
 func (g *gate) Provides(b byte) bool {
-	return b == broker.OnConnectAuthenticate || b == broker.OnACLCheck
+	return b == broker.OnConnectAuthenticate || b == broker.OnACLCheck || b == broker.OnPublish
+}
+
+const (
+	// maxBehind is how many messages may be before the agent until devices have
+	// to wait, and longestWait how long each has to at most.
+	maxBehind   = 1024
+	longestWait = 10 * time.Second
+)
+
+// OnPublish holds a device's message back while the agent is behind: the
+// broker acknowledges at once what it takes, and drops what it cannot hold.
+func (g *gate) OnPublish(cl *broker.Client, pk packets.Packet) (packets.Packet, error) {
+	if pk.FixedHeader.Qos == 0 || cl.ID == g.agent || cl.ID == g.agent+outSuffix {
+		return pk, nil
+	}
+	for start := time.Now(); g.behind() && time.Since(start) < longestWait; {
+		time.Sleep(time.Millisecond)
+	}
+	return pk, nil
+}
+
+func (g *gate) behind() bool {
+	agent, ok := g.clients.Get(g.agent)
+	return ok && agent.State.Inflight.Len() > maxBehind
 }
 
 // OnConnectAuthenticate checks user name and password (MQTT 3.1.1, 3.1.3.4).

@@ -154,7 +154,7 @@ func setFact(fact *string, v *value, number bool) {
 	}
 	switch {
 	case v.kind == gjson.String:
-		*fact = clean(v.str, maxFact)
+		*fact = runesAtMost(MaskSecrets(clean(v.str, maxFact)), maxFact)
 	case v.kind == gjson.Number && number:
 		*fact = runesAtMost(v.raw, maxFact)
 	}

@@ -282,6 +282,13 @@ func TestNothingSecretIsKept(t *testing.T) {
 
 // TestDecodingLeavesThePayloadAlone: the client library may use its buffer
 // again.
+func TestFactsAreMasked(t *testing.T) {
+	o, refused := decodeDNA(t, `{"status":-7,"model":"SP4 session=S3K","mac":"34:ea:34:00:00:01"}`)
+	if refused != nil || o.Facts.Model != "SP4 session=***" || o.Facts.MAC != "34:ea:34:00:00:01" {
+		t.Errorf("%+v, %+v", o.Facts, refused)
+	}
+}
+
 func TestDecodingLeavesThePayloadAlone(t *testing.T) {
 	payload := []byte(`{"status":"0xfff9","msg":"hello","ts":17,"mac":"m"}`)
 	o, _ := testDecoder(t).Decode("devices/ac-7/status", payload, false, testTime)

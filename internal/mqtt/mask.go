@@ -34,7 +34,7 @@ func MaskSecrets(s string) string {
 			continue
 		}
 		var to int
-		from, to = secretValue(s, from, containsFold(name, "cookie"))
+		from, to = secretValue(s, from, containsFold(name, "cookie") || containsFold(name, "licen"))
 		if to <= from {
 			i = max(i, from)
 			continue
@@ -53,7 +53,7 @@ func MaskSecrets(s string) string {
 func inName(c byte) bool { return isAlphanumeric(c) || c == '_' || c == '-' || c == '.' }
 
 func secretName(name string) bool {
-	for _, word := range [...]string{"cookie", "session", "key", "license", "licence", "token", "passw", "secret"} {
+	for _, word := range [...]string{"cookie", "session", "key", "license", "licence", "token", "passw", "secret", "authorization"} {
 		if containsFold(name, word) {
 			return true
 		}
@@ -135,12 +135,28 @@ func endOfWord(s string, i int, wholeLine bool) int {
 			break
 		}
 	}
-	stops := " \t\r\n,;&)]}\"'\\"
 	if wholeLine {
-		stops = "\r\n\"'\\"
+		return endOfLine(s, i)
 	}
-	if n := strings.IndexAny(s[i:], stops); n >= 0 {
+	if n := strings.IndexAny(s[i:], " \t\r\n,;&)]}\"'\\"); n >= 0 {
 		return i + n
 	}
 	return len(s)
+}
+
+// endOfLine finds the end of the line at i, also where the line stands in a
+// JSON string: a quote ends it only where no value can follow that belongs to
+// it, which is before a comma, a brace or the end.
+func endOfLine(s string, i int) int {
+	for ; i < len(s); i++ {
+		switch s[i] {
+		case '\r', '\n':
+			return i
+		case '"', '\'':
+			if rest := strings.TrimLeft(s[i+1:], " \t"); rest == "" || strings.IndexByte(",}]", rest[0]) >= 0 {
+				return i
+			}
+		}
+	}
+	return i
 }

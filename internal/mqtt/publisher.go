@@ -21,6 +21,10 @@ const (
 	markEvery = time.Second
 )
 
+// outSuffix makes the client id of the publishing connection (contract
+// section 2).
+const outSuffix = "-out"
+
 // Outbox is the log of events above the publish cursor.
 type Outbox interface {
 	// After returns up to limit entries above seq, in order.
@@ -83,7 +87,7 @@ func NewPublisher(opts PublisherOptions) *Publisher {
 		waiting: waiting{latest: make(map[diagnose.DeviceID]*outgoing)},
 	}
 	p.link = link{name: "publishing", log: opts.Log, pace: defaultPace(), profile: profile{
-		server: opts.Server, clientID: opts.ClientID + "-out", clean: true,
+		server: opts.Server, clientID: opts.ClientID + outSuffix, clean: true,
 		handler: p.take, skipped: p.back.takeTooLarge,
 		will: &will{topic: p.root + "state", payload: p.state(false)},
 	}}

@@ -53,6 +53,8 @@ func ParseServerURL(s string) (*url.URL, error) {
 	switch {
 	case u.User != nil:
 		return nil, errors.New("no user or password may stand in it (mqtt.username and mqtt.password_file)")
+	case strings.Count(u.Host, ":") > 1 && !strings.HasPrefix(u.Host, "["):
+		return nil, errors.New("an IPv6 address stands in brackets (mqtt://[::1]:1883)")
 	case u.Hostname() == "":
 		return nil, fmt.Errorf("the host is missing %s", right)
 	case u.RawQuery != "" || u.Fragment != "":

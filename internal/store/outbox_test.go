@@ -217,7 +217,7 @@ func TestTrimmedNumbersAreNotGivenAgain(t *testing.T) {
 	}
 	crashed := &Store{opts: f.opts}
 	var err error
-	if crashed.write, err = openDB(filepath.Join(f.opts.Dir, FileName), "rw", 1); err != nil {
+	if crashed.write, err = crashed.openDB(filepath.Join(f.opts.Dir, FileName), "rw", 1); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = crashed.write.Close() }()

@@ -106,16 +106,16 @@ func (s *Store) open(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if s.write, err = openDB(file, "rwc", 1); err != nil {
+	if s.write, err = s.openDB(file, "rwc", 1); err != nil {
 		return err
 	}
 	if err := s.migrate(ctx); err != nil {
 		return fmt.Errorf("prepare %s: %w", file, err)
 	}
-	if s.read, err = openDB(file, "ro", 4); err != nil {
+	if s.read, err = s.openDB(file, "ro", 4); err != nil {
 		return err
 	}
-	if s.upkeep, err = openDB(file, "rw", 1); err != nil {
+	if s.upkeep, err = s.openDB(file, "rw", 1); err != nil {
 		return err
 	}
 	if err := s.stmts.prepare(ctx, s.write); err != nil {
@@ -137,10 +137,11 @@ func private(file string) error {
 // openDB opens one pool. Synchronous FULL makes a commit wait for the disk;
 // the size of the write-ahead log is kept down by Run, with SQLite's own
 // checkpoint as the guard behind it.
-func openDB(file, mode string, conns int) (*sql.DB, error) {
+func (s *Store) openDB(file, mode string, conns int) (*sql.DB, error) {
+	wal := walPages(s.opts.MaxSize)
 	q := url.Values{"mode": {mode}, "_pragma": {
-		"busy_timeout(5000)", "synchronous(FULL)", "wal_autocheckpoint(8000)", "cache_size(-2000)",
-		"temp_store(MEMORY)", "foreign_keys(OFF)",
+		"busy_timeout(5000)", "synchronous(FULL)", fmt.Sprintf("wal_autocheckpoint(%d)", wal),
+		fmt.Sprintf("journal_size_limit(%d)", wal*pageSize), "cache_size(-2000)", "temp_store(MEMORY)", "foreign_keys(OFF)",
 	}}
 	if mode == "rwc" {
 		q["_pragma"] = append([]string{"auto_vacuum(INCREMENTAL)", "journal_mode(WAL)"}, q["_pragma"]...)

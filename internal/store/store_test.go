@@ -205,7 +205,7 @@ func TestNewerSchemaIsRefusedAndLeftAlone(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "schema 2, this program knows 1") {
 		t.Fatalf("got %v", err)
 	}
-	db, err := openDB(filepath.Join(f.opts.Dir, FileName), "rw", 1)
+	db, err := f.openDB(filepath.Join(f.opts.Dir, FileName), "rw", 1)
 	if err != nil {
 		t.Fatal(err)
 	}

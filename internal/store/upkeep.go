@@ -10,11 +10,17 @@ const (
 	// cursorEvery bounds what is published again after a crash.
 	cursorEvery = time.Second
 	// trimEvery is how often old history is looked for.
-	trimEvery = time.Minute
+	trimEvery = 10 * time.Second
 	// trimRows bounds one transaction of the trimming, so that commits of the
 	// loop never wait long.
 	trimRows = 500
+	// pageSize is SQLite's, in bytes.
+	pageSize = 4096
 )
+
+// walPages is how long the write-ahead log grows before a commit moves it into
+// the file, in pages: an eighth of what the store may take, within bounds.
+func walPages(maxSize int64) int64 { return max(64, min(maxSize/8/pageSize, 2000)) }
 
 // Run saves the cursor, moves the write-ahead log into the file, and trims old
 // history, until ctx ends. Trouble is logged and tried again: it is the commit
@@ -59,29 +65,58 @@ func (s *Store) Trim(ctx context.Context, now time.Time) error {
 	if err := s.saveCursor(ctx); err != nil {
 		return err
 	}
-	cutoff := now.Add(-s.opts.Retention).UnixMilli()
-	for {
-		n, err := s.deleteOldest(ctx, "at < ?", cutoff)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			break
-		}
+	old, err := s.trimOld(ctx, now.Add(-s.opts.Retention))
+	if err != nil {
+		return err
 	}
+	large, err := s.trimLarge(ctx)
+	if err != nil || !old && !large {
+		return err
+	}
+	return s.truncate(ctx)
+}
+
+// trimOld lets go of what is older than cutoff, and tells whether there was
+// any.
+func (s *Store) trimOld(ctx context.Context, cutoff time.Time) (trimmed bool, err error) {
+	for {
+		n, err := s.deleteOldest(ctx, "at < ?", cutoff.UnixMilli())
+		if err != nil || n == 0 {
+			return trimmed, err
+		}
+		trimmed = true
+	}
+}
+
+// trimLarge lets go of the oldest while the file is larger than it may be, less
+// the room that the write-ahead log takes.
+func (s *Store) trimLarge(ctx context.Context) (trimmed bool, err error) {
+	most := s.opts.MaxSize - walPages(s.opts.MaxSize)*pageSize
 	for {
 		size, err := s.size(ctx)
-		if err != nil || size <= s.opts.MaxSize {
-			return err
+		if err != nil || size <= most {
+			return trimmed, err
 		}
 		n, err := s.deleteOldest(ctx, "1")
 		if err != nil || n == 0 {
-			return err
+			return trimmed, err
 		}
+		trimmed = true
 		if err := s.vacuum(ctx); err != nil {
-			return err
+			return trimmed, err
 		}
 	}
+}
+
+// truncate moves the write-ahead log into the file and cuts both to what they
+// hold.
+func (s *Store) truncate(ctx context.Context) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if _, err := s.write.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+		return fmt.Errorf("cut the write-ahead log: %w", err)
+	}
+	return nil
 }
 
 func (s *Store) deleteOldest(ctx context.Context, where string, args ...any) (int64, error) {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -116,6 +117,7 @@ func (a *agent) watch(cmd *exec.Cmd, output io.Reader, ended chan struct{}) {
 	a.lives[len(a.lives)-1].to = time.Now()
 	again := a.wanted
 	if again {
+		slices.Reverse(a.tail) // the last line says why
 		a.exits = append(a.exits, ending{time.Now(), fmt.Sprintf("life %d ended by itself after %s: %v: %s",
 			a.number, time.Since(a.born).Round(time.Millisecond), err, strings.Join(a.tail, " / "))})
 	}

@@ -37,6 +37,7 @@ type event struct {
 	acknowledged        bool // by the broker, to the agent
 	received            int  // by the app
 	away                bool // received by the app that is away now and then
+	ambiguous           bool // another event had the same id
 	lastLife            int  // the agent's life when it was last acknowledged
 }
 

@@ -109,14 +109,26 @@ func (s *site) judgeReport(r *result, rep *report) {
 		r.lostDamaged++
 	default:
 		r.lostAgent++
-		for i, h := range s.happened {
-			if h.to.After(rep.given) { // what came next must have lost it
-				r.faults[i].lost++
-				break
-			}
+		if i := s.blamed(rep); i >= 0 {
+			r.faults[i].lost++
 		}
 		r.tell("lost by the agent: " + s.story(rep))
 	}
+}
+
+// blamed is the fault that most likely lost a report: a damaged store spoils
+// what comes after it as well; else it must be the next one. -1: none.
+func (s *site) blamed(rep *report) int {
+	blamed := -1
+	for i, h := range s.happened {
+		switch {
+		case h.fault == storeDamage && h.from.Before(rep.given):
+			blamed = i
+		case h.to.After(rep.given) && blamed < 0:
+			return i
+		}
+	}
+	return blamed
 }
 
 // damagedAfter: the store was damaged after it had the report, and the agent

@@ -104,7 +104,8 @@ func (l *ledger) eventOf(b body) *event {
 		e = &event{epoch: b.Epoch, kind: b.Type, device: b.Diagnosis.Device, seq: b.Seq}
 		l.events[b.ID] = e
 	}
-	if e.kind != b.Type || e.device != b.Diagnosis.Device || e.seq != b.Seq {
+	if same := e.kind == b.Type && e.device == b.Diagnosis.Device && e.seq == b.Seq; !same && !e.ambiguous {
+		e.ambiguous = true // told once
 		l.wrong = append(l.wrong, fmt.Sprintf("event %s is both %s of %s (seq %d) and %s of %s (seq %d)",
 			b.ID, e.kind, e.device, e.seq, b.Type, b.Diagnosis.Device, b.Seq))
 	}

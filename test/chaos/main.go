@@ -57,7 +57,7 @@ func main() {
 	flag.StringVar(&s.mode, "mode", "all", strings.Join(names, "|"))
 	flag.Uint64Var(&s.seed, "seed", 0, "the plan's seed (default: of the clock)")
 	flag.StringVar(&s.keeps, "persistence", "", "of the broker: changes|none|default (default: by turns)")
-	flag.IntVar(&s.rate, "rate", 20, "reports a second")
+	flag.IntVar(&s.rate, "rate", 25, "reports a second")
 	flag.IntVar(&s.trials, "trials", 5, "trials of each kind in mode "+modeTrials)
 	flag.StringVar(&s.binary, "agent", "", "the agent's binary (default: built for this run)")
 	flag.StringVar(&s.write, "write", "", "put the tables between the marks of this `file`")

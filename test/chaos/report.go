@@ -139,7 +139,8 @@ func faultTable(b *strings.Builder, results []result) {
 		}
 	}
 	b.WriteString("\nRecovery: from the end of the fault to the first event of a report sent after it" +
-		" (half-open: from its beginning), where the next fault did not come first.\n")
+		" (half-open: from its beginning), where the next fault did not come first." +
+		" Lost by the agent: told of the damage of a store before it, else of the fault that came next.\n")
 }
 
 // findings names the promises that did not hold.
