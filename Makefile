@@ -17,7 +17,7 @@ TOOL := go tool -modfile=tools/go.mod
 # these are. It is built there all the same.
 TEST_32 := ./internal/...
 
-.PHONY: help build run demo test race fuzz cover lint fmt check bench \
+.PHONY: help build run demo test race fuzz cover lint fmt check bench chaos \
 	needs vet vuln fmt-check test-32 clean
 
 help: ## list what there is
@@ -58,6 +58,9 @@ check: fmt-check lint vuln test ## all that must be clean before a change lands
 
 bench: needs ## measure against a Mosquitto of its own (docs/performance.md)
 	go run ./test/bench $(ARGS)
+
+chaos: needs ## break agent, broker and disk by seed, and count what is lost (docs/reliability.md)
+	go run ./test/chaos $(or $(ARGS),-short)
 
 # The parts of the above.
 
