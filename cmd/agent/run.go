@@ -127,13 +127,18 @@ func setLevel(level *slog.LevelVar, name string) {
 }
 
 func newVersion() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "fieldmedic", versionText())
-			return err
-		},
 	}
+	output := addOutput(cmd, formatText)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if output.word == formatJSON {
+			return printJSON(cmd.OutOrStdout(), map[string]string{"version": versionText()})
+		}
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), "fieldmedic", versionText())
+		return err
+	}
+	return cmd
 }
