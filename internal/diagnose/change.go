@@ -23,6 +23,8 @@ type Change struct {
 	At   time.Time
 	// Diagnosis as it is after the change.
 	Diagnosis Diagnosis
+	// ClockSuspect: the gateway's clock was not to be believed at the time.
+	ClockSuspect bool
 }
 
 // Event is a Change as published: contract section 4.
@@ -36,6 +38,9 @@ type Event struct {
 	FromSeq   int64      `json:"from_seq,omitempty"`
 	ToSeq     int64      `json:"to_seq,omitempty"`
 	Diagnosis *Diagnosis `json:"diagnosis,omitempty"`
+	// ClockSuspect: the gateway's clock jumped, or was never set, when this was
+	// decided; its times may be wrong (added).
+	ClockSuspect bool `json:"clock_suspect,omitempty"`
 }
 
 // Outcome is what one step of the engine led to.

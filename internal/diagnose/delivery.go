@@ -14,6 +14,12 @@ type Delivery struct {
 	Ack func()
 	// Respond answers a Request; nil otherwise. It must not block.
 	Respond func(Response)
+	// Critical: the message reports a fault of critical severity; it is decided
+	// before others that wait, unless its device has one waiting.
+	Critical bool
+	// Droppable: nobody sends the message again (QoS 0), and where there is no
+	// room it may be merged with one like it, or dropped and counted.
+	Droppable bool
 }
 
 // RefusedInput is input that changes nothing: it is counted by reason and
@@ -49,8 +55,11 @@ type LogEntry struct {
 	Device    string
 	Condition string
 	Type      ChangeType
-	EventID   string
-	Body      []byte
+	// Severity of the diagnosis after the change; when an outbox is full,
+	// critical ones are given up last.
+	Severity Severity
+	EventID  string
+	Body     []byte
 }
 
 // Problem is what the engine keeps of one identity (device, condition),

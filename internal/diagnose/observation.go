@@ -22,6 +22,9 @@ const (
 	SaysResting
 	// SaysRemoved is an empty payload: the device was removed at that source.
 	SaysRemoved
+	// SaysOver is the agent's word that one named fault of its own, the Key's,
+	// is over: it disproves that condition and no other.
+	SaysOver
 )
 
 // Producer is the name space a code belongs to: the same number means
@@ -61,7 +64,8 @@ type Facts struct {
 // Observation is one message, read: device D said S, with what else the
 // payload told, received at At.
 type Observation struct {
-	// Device is the id from the topic, as it came: 1 to 128 bytes of UTF-8.
+	// Device is the id from the topic, as it came: 1 to 128 bytes of UTF-8;
+	// empty for what the agent says of itself and of the site.
 	Device string
 	// Source is the configured name of the source that the message came by.
 	Source string
@@ -85,6 +89,9 @@ type Observation struct {
 	Reported time.Time
 	// Retained marks the last known state met at subscribing: no report.
 	Retained bool
+	// Repeats are further messages like this one that were merged into it while
+	// they waited: they count as reports, and as nothing else.
+	Repeats int64
 }
 
 // MaxSkew is how far a payload's own time may be off the time of receipt and

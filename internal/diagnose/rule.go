@@ -14,7 +14,9 @@ type Rule struct {
 	// Ref is "pack/condition@version".
 	Ref string
 	// Family is the pack's; a code inside another family's range overrules it.
-	Family   Family
+	Family Family
+	// Scope of what it makes: a device's, the site's, or the agent's own.
+	Scope    Scope
 	Severity Severity
 	// EarlySeverity is the severity while suspected; the same as Severity
 	// unless the rule says otherwise.
