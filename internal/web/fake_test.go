@@ -64,6 +64,8 @@ func (s *shelf) Device(_ context.Context, id string) (diagnose.DeviceRecord, boo
 func (s *shelf) Site() diagnose.Snapshot { return s.site }
 
 func (s *shelf) After(_ context.Context, seq int64, limit int) ([]diagnose.LogEntry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var found []diagnose.LogEntry
 	for _, e := range s.log {
 		if e.Seq > seq && len(found) < limit {
@@ -73,7 +75,15 @@ func (s *shelf) After(_ context.Context, seq int64, limit int) ([]diagnose.LogEn
 	return found, s.err
 }
 
+func (s *shelf) Seq() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int64(len(s.log))
+}
+
 func (s *shelf) History(_ context.Context, device string, limit int) ([]diagnose.LogEntry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var found []diagnose.LogEntry
 	for _, e := range s.log {
 		if e.Device == device {
@@ -99,6 +109,8 @@ func (s *shelf) add(id string, ds ...diagnose.Diagnosis) {
 // event appends what happened to a diagnosis.
 func (s *shelf) event(t testing.TB, kind diagnose.ChangeType, d diagnose.Diagnosis) {
 	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	seq := int64(len(s.log) + 1)
 	at := noon.Add(time.Duration(seq) * time.Second)
 	body, err := json.Marshal(diagnose.Event{

@@ -8,7 +8,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // maxBody is the largest body in bytes that a request may have.
@@ -144,43 +143,57 @@ func roleOf(ctx context.Context) Role {
 	return role
 }
 
-// demandToken lets nobody in without a token, where there are any. Only
-// /healthz is free. An address that has guessed too often is not told any more
-// whether it guessed right.
+// demandToken lets nobody in without a token or a session, where there are
+// tokens. Free are /healthz, and the page to sign in on with its style sheet.
 func (s *Server) demandToken(next http.Handler) http.Handler {
 	if len(s.opts.Tokens) == 0 {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/healthz" {
+		if free(r.URL.Path) {
 			next.ServeHTTP(w, r)
 			return
 		}
-		given, ok := bearer(r)
-		if !ok {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="fieldmedic"`)
-			refuse(w, r, http.StatusUnauthorized, "a token is needed (Authorization: Bearer TOKEN)")
+		role, ok := s.admitted(w, r)
+		switch {
+		case !ok:
 			return
-		}
-		from, now := addressOf(r.RemoteAddr), s.now()
-		if wait := s.tries.wait(from, now); wait > 0 {
-			w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
-			refuse(w, r, http.StatusTooManyRequests, "too many wrong tokens from this address (wait a minute)")
-			return
-		}
-		role, known := findToken(s.opts.Tokens, given)
-		if !known {
-			s.tries.failed(from, now)
-			w.Header().Set("WWW-Authenticate", `Bearer realm="fieldmedic", error="invalid_token"`)
-			refuse(w, r, http.StatusUnauthorized, "this token is not known (check for a missing letter)")
-			return
-		}
-		if role == Reader && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		case role == Reader && r.Method != http.MethodGet && r.Method != http.MethodHead && r.URL.Path != "/logout":
 			refuse(w, r, http.StatusForbidden, "this token may read only (a technician's token may decide)")
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), roleKey{}, role)))
 	})
+}
+
+func free(path string) bool { return path == "/healthz" || path == loginPath || path == "/style.css" }
+
+// admitted is the role that a request comes with. Where it has none, it is
+// answered, and ok is false: a person is asked to sign in, a program is told.
+func (s *Server) admitted(w http.ResponseWriter, r *http.Request) (role Role, ok bool) {
+	given, sent := bearer(r)
+	if !sent {
+		if role, ok = s.signedIn(r); ok {
+			return role, true
+		}
+		w.Header().Set("WWW-Authenticate", `Bearer realm="fieldmedic"`)
+		if r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
+			s.askToSignIn(w, r, http.StatusUnauthorized, "")
+			return "", false
+		}
+		refuse(w, r, http.StatusUnauthorized, "a token is needed (Authorization: Bearer TOKEN)")
+		return "", false
+	}
+	role, known, wait := s.tryToken(r, given)
+	switch {
+	case wait > 0:
+		w.Header().Set("Retry-After", seconds(wait))
+		refuse(w, r, http.StatusTooManyRequests, "too many wrong tokens from this address (wait a minute)")
+	case !known:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="fieldmedic", error="invalid_token"`)
+		refuse(w, r, http.StatusUnauthorized, "this token is not known (check for a missing letter)")
+	}
+	return role, known
 }
 
 // bearer reads the token of a request (RFC 6750, 2.1; the scheme's case does

@@ -108,7 +108,8 @@ func TestTokens(t *testing.T) {
 	}{
 		{"GET", "/healthz", "", 200},
 		{"GET", "/", "", 401},
-		{"GET", "/style.css", "", 401},
+		{"GET", "/style.css", "", 200},
+		{"GET", "/login", "", 200},
 		{"GET", "/readyz", "", 401},
 		{"GET", "/metrics", "", 401},
 		{"GET", "/api/v1/site", "", 401},

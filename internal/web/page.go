@@ -37,8 +37,12 @@ func loadStyle() (asset, error) {
 // loadPages parses each page together with what all pages share.
 func loadPages() (map[string]*template.Template, error) {
 	pages := make(map[string]*template.Template)
-	for _, name := range []string{"site", "device", "sorry"} {
-		t, err := template.ParseFS(assets, "assets/shared.html", "assets/"+name+".html")
+	for _, name := range []string{"site", "device", "sorry", "login"} {
+		files := []string{"assets/shared.html", "assets/" + name + ".html"}
+		if name == "login" {
+			files = files[1:] // it tells strangers nothing of what all other pages share
+		}
+		t, err := template.ParseFS(assets, files...)
 		if err != nil {
 			return nil, fmt.Errorf("parse the templates of page %s: %w", name, err)
 		}
@@ -113,6 +117,15 @@ func (s *Server) show(w http.ResponseWriter, status int, name, title string, con
 			momentOf(in.At, now), visible(string(in.Reason)), visible(in.Topic), visible(in.Sample), in.Bytes,
 		})
 	}
+	s.render(w, status, name, f)
+}
+
+// showBare renders a page that tells nothing of the agent.
+func (s *Server) showBare(w http.ResponseWriter, status int, name, title string, content any) {
+	s.render(w, status, name, frame{Title: title, Content: content})
+}
+
+func (s *Server) render(w http.ResponseWriter, status int, name string, f frame) {
 	var page bytes.Buffer
 	if err := s.pages[name].ExecuteTemplate(&page, "page", f); err != nil {
 		s.opts.Log.Error("render a page", "page", name, "err", err)

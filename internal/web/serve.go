@@ -57,6 +57,7 @@ func (s *Server) Serve(ctx context.Context, listeners []net.Listener, socket net
 		start(func() error { return local.Serve(socket) }, socket)
 	}
 	<-ctx.Done()
+	s.end.Do(func() { close(s.ending) }) // streams would never end by themselves
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWithin)
 	defer cancel()
 	for _, srv := range []*http.Server{public, local} {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -81,6 +82,21 @@ func ReadTokens(file string) ([]Token, error) {
 		return nil, errors.Join(mistakes...)
 	}
 	return tokens, nil
+}
+
+// HashToken makes the line of a token file that lets a token's holder in with a
+// role, without the token itself: its salted hash. An error means that there is
+// no such role, or that the machine has no randomness.
+func HashToken(role Role, token string) (string, error) {
+	if role != Reader && role != Technician {
+		return "", fmt.Errorf("%q is no role (reader or technician)", role)
+	}
+	salt := make([]byte, 16)
+	if _, err := rand.Read(salt); err != nil {
+		return "", fmt.Errorf("make a salt: %w", err)
+	}
+	sum := sha256.Sum256(append(bytes.Clone(salt), token...))
+	return string(role) + ":" + hashMark + hex.EncodeToString(salt) + "$" + hex.EncodeToString(sum[:]), nil
 }
 
 func parseToken(line string) (Token, error) {

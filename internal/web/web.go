@@ -13,6 +13,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"fieldmedic/internal/diagnose"
@@ -34,6 +35,8 @@ type Journal interface {
 	After(ctx context.Context, seq int64, limit int) ([]diagnose.LogEntry, error)
 	// History returns up to limit of a device's newest entries, oldest first.
 	History(ctx context.Context, device string, limit int) ([]diagnose.LogEntry, error)
+	// Seq is the newest number in the log.
+	Seq() int64
 }
 
 // Store is what page and API read.
@@ -72,7 +75,10 @@ type Options struct {
 	// TLS is for the listeners of Serve that are not the unix socket; nil:
 	// plain HTTP.
 	TLS *tls.Config
-	Log *slog.Logger
+	// Fingerprint of the certificate that the page has made for itself, shown
+	// where people sign in; empty where it has another.
+	Fingerprint string
+	Log         *slog.Logger
 }
 
 // Status is how the agent stands: what /api/v1/info and the foot of the page
@@ -119,7 +125,15 @@ type Server struct {
 	// scans bounds how many requests read the whole store at one time, so that
 	// they cannot take all of its readers.
 	scans chan struct{}
-	now   func() time.Time
+	// bell rings when the log has grown; streams holds those that are open, and
+	// ending is closed when the server is to end.
+	bell    bell
+	streams chan struct{}
+	ending  chan struct{}
+	end     sync.Once
+	// sessions are of those who signed in on the page.
+	sessions *sessions
+	now      func() time.Time
 }
 
 // maxScans is half of the readers that the store has.
@@ -132,6 +146,7 @@ func New(opts Options) (*Server, error) {
 	}
 	s := &Server{
 		opts: opts, hosts: ownNames(opts.Hosts), tries: newTries(), scans: make(chan struct{}, maxScans), now: time.Now,
+		streams: make(chan struct{}, maxStreams), ending: make(chan struct{}), sessions: newSessions(),
 	}
 	var err error
 	if s.pages, err = loadPages(); err != nil {
@@ -165,12 +180,16 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /devices/{id}", s.devicePage)
 	mux.HandleFunc("GET /devices/{$}", s.devicePage) // ?id=, see devicePath
 	mux.HandleFunc("GET /style.css", s.styleSheet)
+	mux.HandleFunc("GET "+loginPath, s.loginPage)
+	mux.HandleFunc("POST "+loginPath, s.login)
+	mux.HandleFunc("POST /logout", s.logout)
 	mux.HandleFunc("GET /healthz", probe(s.opts.Alive))
 	mux.HandleFunc("GET /readyz", probe(s.opts.Ready))
 	mux.HandleFunc("GET /api/v1/devices", s.devices)
 	mux.HandleFunc("GET /api/v1/devices/{id}", s.device)
 	mux.HandleFunc("GET /api/v1/site", s.site)
 	mux.HandleFunc("GET /api/v1/events", s.events)
+	mux.HandleFunc("GET /api/v1/stream", s.stream)
 	mux.HandleFunc("GET /api/v1/codes/{code}", s.code)
 	mux.HandleFunc("GET /api/v1/info", s.info)
 	mux.HandleFunc("POST /api/v1/devices/{id}/{verb}", s.decide)
