@@ -61,6 +61,8 @@ type Outcome struct {
 	Checks []Check
 	// Refused is why the observation was not taken, or empty.
 	Refused Refusal
+	// NoPlace names the devices of an inventory for which there is no room.
+	NoPlace []string
 }
 
 // Refusal is a named reason for input that changes nothing.

@@ -14,17 +14,22 @@ func (e *Engine) disprove(now time.Time, d *device, says Saying, out *Outcome) {
 		if says == SaysSuccess && !c.OnSuccess || says == SaysOnline && !c.OnOnline {
 			continue
 		}
-		switch {
-		case p.Pending != nil:
-			e.release(p, out)
-		case !p.open():
-		case p.Diagnosis.Flapping != nil:
-			e.pause(now, p, out)
-		default:
-			p.Diagnosis.LastOK = Stamp{now}
-			p.Faulty = false
-			e.close(now, p, BySignal, out)
-		}
+		e.end(now, p, out)
+	}
+}
+
+// end is what a proof does to a condition that it disproves.
+func (e *Engine) end(now time.Time, p *problem, out *Outcome) {
+	switch {
+	case p.Pending != nil:
+		e.release(p, out)
+	case !p.open():
+	case p.Diagnosis.Flapping != nil:
+		e.pause(now, p, out)
+	default:
+		p.Diagnosis.LastOK = Stamp{now}
+		p.Faulty = false
+		e.close(now, p, BySignal, out)
 	}
 }
 
@@ -59,14 +64,15 @@ func (e *Engine) close(now time.Time, p *problem, by ClearedBy, out *Outcome) {
 		p.Openings = nil
 	}
 	if p.Told {
-		out.Changes = append(out.Changes, p.change(Cleaned, now))
+		e.change(Cleaned, now, p, out)
 	}
 	e.schedule(p)
 	e.moved(now, p, out)
 }
 
-func (p *problem) change(t ChangeType, now time.Time) Change {
-	return Change{Type: t, At: now, Diagnosis: p.Diagnosis}
+// change adds a transition of a diagnosis to what has come about.
+func (e *Engine) change(t ChangeType, now time.Time, p *problem, out *Outcome) {
+	out.Changes = append(out.Changes, Change{Type: t, At: now, Diagnosis: p.Diagnosis, ClockSuspect: e.suspect})
 }
 
 // differs tells that a change since before is an event (contract 4). Stale does

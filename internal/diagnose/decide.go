@@ -26,7 +26,7 @@ func (e *Engine) Decide(now time.Time, r Request) (Outcome, error) {
 	default:
 		return out, fmt.Errorf("unknown verb %q (one of %s)", r.Verb, verbList())
 	}
-	if !r.Until.IsZero() && !r.Until.After(now) {
+	if !r.Until.IsZero() && !r.Until.After(now) && !e.suspect {
 		return out, fmt.Errorf("until is %s, which is past (a time to come, or null for no end)", r.Until)
 	}
 	if r.Scope == string(ScopeSite) {
@@ -47,33 +47,36 @@ func (e *Engine) Decide(now time.Time, r Request) (Outcome, error) {
 
 // targets finds what a request of scope device is about.
 func (e *Engine) targets(r Request) ([]*problem, error) {
-	if r.Device == nil {
-		return nil, errors.New("nothing is open at the site (name a device, or scope site for a condition on every device)")
-	}
-	d := e.devices[*r.Device]
-	if d == nil {
-		return nil, fmt.Errorf("device %q is not known", *r.Device)
+	d, who := e.own, "the site"
+	if r.Device != nil {
+		if d = e.devices[*r.Device]; d == nil {
+			return nil, fmt.Errorf("device %q is not known", *r.Device)
+		}
+		who = fmt.Sprintf("device %q", *r.Device)
 	}
 	if r.Condition != nil {
 		p := d.find(*r.Condition)
 		if p == nil || p.Diagnosis.Status == "" {
-			return nil, fmt.Errorf("device %q never had the condition %q", *r.Device, *r.Condition)
+			return nil, fmt.Errorf("%s never had the condition %q", who, *r.Condition)
 		}
 		if r.Verb == Resolve && !p.open() {
-			return nil, fmt.Errorf("condition %q of device %q is not open", *r.Condition, *r.Device)
+			return nil, fmt.Errorf("condition %q of %s is not open", *r.Condition, who)
 		}
 		return []*problem{p}, nil
 	}
 	var open []*problem
-	for _, p := range d.problems {
+	for _, p := range d.list() {
 		if p.open() {
 			open = append(open, p)
 		}
 	}
-	if len(open) == 0 {
-		return nil, fmt.Errorf("nothing is open on device %q", *r.Device)
+	switch {
+	case len(open) > 0:
+		return open, nil
+	case r.Device == nil:
+		return nil, errors.New("nothing is open at the site (name a device, or scope site for a condition on every device)")
 	}
-	return open, nil
+	return nil, fmt.Errorf("nothing is open on %s", who)
 }
 
 // apply carries one decision to one identity.
@@ -103,7 +106,7 @@ func (e *Engine) apply(now time.Time, p *problem, r Request, out *Outcome) {
 // decided tells a decision that changed what the diagnosis looks like.
 func (e *Engine) decided(now time.Time, p *problem, before *Diagnosis, out *Outcome) {
 	if p.Told && p.open() && p.Diagnosis.differs(before) {
-		out.Changes = append(out.Changes, p.change(Changed, now))
+		e.change(Changed, now, p, out)
 	}
 	e.schedule(p)
 	e.moved(now, p, out)
@@ -159,10 +162,11 @@ func (e *Engine) keepSiteWide(condition string, sd SiteDecisions) *SiteDecisions
 	return &sd
 }
 
-// everywhere applies a site-wide request to each device that has the condition.
+// everywhere applies a site-wide request to each device that has the condition,
+// and to the agent where it is one of its own.
 func (e *Engine) everywhere(now time.Time, r Request, out *Outcome) {
-	for _, id := range e.ids() {
-		p := e.devices[id].find(*r.Condition)
+	for _, d := range e.inOrder() {
+		p := d.find(*r.Condition)
 		if p == nil || p.Diagnosis.Status == "" || r.Verb == Resolve && !p.open() {
 			continue
 		}
@@ -195,6 +199,9 @@ func (e *Engine) adoptSiteWide(now time.Time, p *problem, out *Outcome) {
 
 // expireDecisions ends decisions whose time ran out.
 func (e *Engine) expireDecisions(now time.Time, p *problem, out *Outcome) {
+	if e.suspect {
+		return
+	}
 	before := p.Diagnosis
 	d := &p.Diagnosis
 	ackOver, ignoreOver := d.Acknowledged.over(now), d.Ignored.over(now)
@@ -215,7 +222,7 @@ func (e *Engine) expireDecisions(now time.Time, p *problem, out *Outcome) {
 // far as their time ran out.
 func (e *Engine) expireSiteWide(now time.Time, condition string, out *Outcome) {
 	old := e.siteWide[condition]
-	if old == nil || !old.Acknowledged.over(now) && !old.Ignored.over(now) {
+	if e.suspect || old == nil || !old.Acknowledged.over(now) && !old.Ignored.over(now) {
 		return
 	}
 	sd := *old
@@ -237,7 +244,7 @@ func (e *Engine) forget(now time.Time, r Request) (Outcome, error) {
 	if r.Device == nil {
 		return out, errors.New("device is missing (forget needs the id of one device)")
 	}
-	d := e.devices[*r.Device]
+	d := e.devices[*r.Device] // the agent is not among them
 	if d == nil {
 		return out, fmt.Errorf("device %q is not known", *r.Device)
 	}

@@ -10,9 +10,9 @@ import (
 
 const (
 	// heardEvery is how often the time a device was last heard is stored when
-	// nothing else of it changes: after a restart a quiet, healthy device must
-	// not look as if it had been silent for a week.
-	heardEvery = 24 * time.Hour
+	// nothing else of it changes: page and command line, which read the store,
+	// and a restart must not take a quiet, healthy device for a silent one.
+	heardEvery = time.Hour
 	// maxConditions bounds the identities kept of one device: a device that
 	// sends random codes must not fill the memory. The vendor's list has 193.
 	maxConditions = 256
@@ -35,8 +35,8 @@ func (e *Engine) admit(now time.Time, id string, out *Outcome) *device {
 // have nothing open. A full site under a flood of new ids must not pay a scan
 // for each of them, so it looks once a minute at most.
 func (e *Engine) evict(now time.Time, out *Outcome) bool {
-	if now.Before(e.nextScan) {
-		return false
+	if e.suspect || now.Before(e.nextScan) {
+		return false // a week cannot be told by a clock that jumped
 	}
 	e.nextScan = now.Add(evictEvery)
 	for _, id := range e.ids() {
@@ -55,6 +55,10 @@ func (d *device) anyOpen() bool {
 // hear notes that the device spoke, and by which source. A retained message
 // makes the device known, but it was not heard by it.
 func (e *Engine) hear(now time.Time, d *device, o *Observation, out *Outcome) {
+	if d == e.own {
+		e.hearOwn(now, o)
+		return
+	}
 	if !slices.Contains(d.sources, o.Source) {
 		d.sources = append(d.sources, o.Source)
 		e.touch(now, d, out)
@@ -113,7 +117,7 @@ func (e *Engine) leave(now time.Time, d *device, source string, out *Outcome) {
 func (e *Engine) retire(now time.Time, d *device, out *Outcome) {
 	for _, p := range d.problems {
 		if p.Pending != nil {
-			p.Pending = nil
+			p.Pending, p.latest = nil, nil
 			p.dirty = true
 		}
 		if p.open() {
@@ -209,31 +213,35 @@ func (e *Engine) count(now time.Time, p *problem) {
 
 // Inventory tells the engine the whole list of devices that it knows whether
 // they spoke or not; they are never given up for others. A device that leaves
-// the list and never spoke is removed. To be called after Restore, and after
-// each change of the list.
+// the list and never spoke is removed. Those that the limit of devices leaves
+// no place for are in the outcome's NoPlace. To be called after Restore, and
+// after each change of the list.
 func (e *Engine) Inventory(now time.Time, ids []string) Outcome {
 	var out Outcome
 	listed := make(map[string]bool, len(ids))
 	for _, id := range ids {
 		listed[id] = true
-		d := e.devices[id]
-		if d == nil {
-			d = &device{id: id}
-			e.devices[id] = d
-			e.touch(now, d, &out)
-		}
-		d.inventory = true
 	}
 	for _, id := range e.ids() {
 		d := e.devices[id]
-		if listed[id] {
-			continue
-		}
-		d.inventory = false
-		if !d.heard && !d.anyOpen() {
+		if d.inventory = listed[id]; !d.inventory && !d.heard && !d.anyOpen() {
 			e.remove(d, &out)
 		}
 	}
+	for _, id := range ids {
+		if id == "" || !listed[id] || e.devices[id] != nil {
+			continue
+		}
+		d := e.admit(now, id, &out)
+		if d == nil {
+			out.NoPlace = append(out.NoPlace, id)
+			delete(listed, id)
+			continue
+		}
+		d.inventory = true
+		e.touch(now, d, &out)
+	}
+	e.listed = listed
 	return out
 }
 
@@ -242,16 +250,17 @@ func (e *Engine) Inventory(now time.Time, ids []string) Outcome {
 // Without it every name that was ever seen counts.
 func (e *Engine) Sources(names []string) { e.sources = slices.Clone(names) }
 
-// ids lists the known devices in a stable order.
+// ids lists the known devices in a stable order; the agent is none of them.
 func (e *Engine) ids() []string { return slices.Sorted(maps.Keys(e.devices)) }
 
-// Devices counts the known devices.
+// Devices counts the known devices. The agent itself is none of them.
 func (e *Engine) Devices() int { return len(e.devices) }
 
-// CountOpen counts the open diagnoses by severity. It looks at every device.
+// CountOpen counts the open diagnoses by severity, the agent's own and the
+// site's among them. It looks at every device.
 func (e *Engine) CountOpen() map[Severity]int {
 	n := make(map[Severity]int)
-	for _, d := range e.devices {
+	for d := range e.all() {
 		for _, p := range d.problems {
 			if p.open() {
 				n[p.Diagnosis.Severity]++

@@ -202,6 +202,16 @@ func (e *encoder) facts(f *Facts) {
 	e.raw("}")
 }
 
+// AppendDropped appends the event that stands in the place of events from
+// ev.FromSeq to ev.ToSeq, which were given up; the type is Dropped, and there is
+// no diagnosis.
+func AppendDropped(b []byte, ev Event) []byte {
+	ev.Schema, ev.Type, ev.Diagnosis = Schema, Dropped, nil
+	e := encoder{b: b}
+	e.event(&ev)
+	return e.b
+}
+
 // event writes a change as it is published, without advice.
 func (e *encoder) event(ev *Event) {
 	e.text(`{"schema":`, ev.Schema)
@@ -214,9 +224,21 @@ func (e *encoder) event(ev *Event) {
 	}
 	e.text(`,"type":`, string(ev.Type))
 	e.time(`,"at":`, ev.At)
-	e.raw(`,"diagnosis":`)
-	e.diagnosis(ev.Diagnosis)
-	e.raw("}}")
+	if ev.FromSeq != 0 {
+		e.number(`,"from_seq":`, ev.FromSeq)
+	}
+	if ev.ToSeq != 0 {
+		e.number(`,"to_seq":`, ev.ToSeq)
+	}
+	if ev.Diagnosis != nil {
+		e.raw(`,"diagnosis":`)
+		e.diagnosis(ev.Diagnosis)
+		e.raw("}")
+	}
+	if ev.ClockSuspect {
+		e.raw(`,"clock_suspect":true`)
+	}
+	e.raw("}")
 }
 
 // AppendJSON appends the problem as encoding/json would write it.

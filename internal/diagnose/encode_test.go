@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 // scatter fills a value with something, by its type: every field of every
@@ -81,12 +84,17 @@ func TestEncodeLikeReflection(t *testing.T) {
 		described := p.Diagnosis.Describe(w)
 		ev := Event{Schema: Schema, Seq: 7, Type: Raised, At: Stamp{day}, Diagnosis: &p.Diagnosis}
 		if seed%2 > 0 {
-			ev.EventID, ev.Epoch = "id<", "epoch"
+			ev.EventID, ev.Epoch, ev.ClockSuspect = "id<", "epoch", true
 		}
 		e := encoder{words: w}
 		e.event(&ev)
 		ev.Diagnosis = &described
 		compare("event", e.b, e.err, ev)
+
+		scatter(r, reflect.ValueOf(&ev).Elem())
+		got = AppendDropped([]byte("before"), ev)
+		ev.Schema, ev.Type, ev.Diagnosis = Schema, Dropped, nil
+		compare("dropped", got[len("before"):], nil, ev)
 
 		s := Snapshot{Device: p.Diagnosis.Device, UpdatedAt: day, Heard: true, Diagnoses: []Diagnosis{p.Diagnosis, p.Diagnosis}}
 		got, err = s.Encode("gw", w)
@@ -125,5 +133,25 @@ func TestEncodeCutsMembers(t *testing.T) {
 	var back Diagnosis
 	if err := json.Unmarshal(append(e.b, '}'), &back); err != nil || len(back.Members) != MaxMembers || back.MembersTotal != 1200 {
 		t.Errorf("%v: %d of %d members", err, len(back.Members), back.MembersTotal)
+	}
+}
+
+// The event in the place of others is one that the schema knows.
+func TestDroppedFitsTheSchema(t *testing.T) {
+	schema, err := jsonschema.NewCompiler().Compile("../../docs/schema/event.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const id = "0190a5f0-1c1e-7c3a-8a57-3a3fd9b9a001"
+	ev := Event{EventID: id, Epoch: id, Seq: 3, At: Stamp{day}, FromSeq: 3, ToSeq: 7, ClockSuspect: true}
+	for _, ok := range []bool{true, false} {
+		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(AppendDropped(nil, ev)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.Validate(doc); (err == nil) != ok {
+			t.Errorf("%s: %v", AppendDropped(nil, ev), err)
+		}
+		ev.ToSeq = 0
 	}
 }

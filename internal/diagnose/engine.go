@@ -35,16 +35,26 @@ type Options struct {
 // no clock, lock, goroutine or I/O. It is not safe for concurrent use; the
 // loop is its only owner.
 type Engine struct {
-	opts     Options
-	devices  map[string]*device
+	opts    Options
+	devices map[string]*device
+	// own holds the faults of the agent and the site; nil before the first.
+	own      *device
 	siteWide map[string]*SiteDecisions
 	timers   timers
 	// repeats are the devices whose counters moved and are not saved yet, in
 	// the order in which that began.
 	repeats  []repeat
 	nextScan time.Time
+	// suspect: the clock is not to be believed. clockKnown: it was said how the
+	// clock stands. unset: it has not been believed since the start, so that
+	// what was restored was stamped by another.
+	suspect, clockKnown, unset bool
+	// started is when the engine was first restored; zero: never.
+	started time.Time
 	// sources are the names of the configured sources; nil: not told.
 	sources []string
+	// listed are the ids of the inventory that have a place.
+	listed map[string]bool
 }
 
 // device is what the engine knows of one device.
@@ -83,8 +93,10 @@ type problem struct {
 	// timers plus one, 0 when none is set.
 	due  time.Time
 	slot int
-	// held counts the reports while it is held back.
-	held int64
+	// held counts the reports while it is held back, latest is the newest of
+	// them; nil: there was one.
+	held   int64
+	latest *Observation
 	// evidenceSet counts answers of checks.
 	evidenceSet int
 	// dirty: it differs from what the store has.
@@ -111,20 +123,29 @@ func NewEngine(opts Options) *Engine {
 	}
 }
 
+// maxWait is how long a message may have waited for its turn. One that says
+// that it waited longer was stamped before the clock jumped.
+const maxWait = time.Minute
+
 // Observe takes one message. A fault opens or repeats a diagnosis; a success
 // or an "online" ends what the rules say it disproves; a removal retires.
 func (e *Engine) Observe(now time.Time, o Observation) Outcome {
 	var out Outcome
-	d := e.devices[o.Device]
+	if waited := now.Sub(o.At); waited < 0 || waited > maxWait {
+		o.At = now
+	}
+	if e.suspect {
+		o.Reported = time.Time{} // there is nothing to compare it with
+	}
 	if o.Says == SaysRemoved {
-		if d != nil {
+		if d := e.devices[o.Device]; d != nil { // the agent is not among them
 			e.leave(now, d, o.Source, &out)
 		}
 		return out
 	}
+	d := e.device(o.Device)
 	if d == nil {
-		if d = e.admit(now, o.Device, &out); d == nil {
-			out.Refused = RefusedTooManyDevices
+		if d = e.meet(now, &o, &out); d == nil {
 			return out
 		}
 	}
@@ -137,6 +158,8 @@ func (e *Engine) Observe(now time.Time, o Observation) Outcome {
 		if !o.Retained {
 			e.disprove(now, d, o.Says, &out)
 		}
+	case SaysOver:
+		e.over(now, d, &o, &out)
 	case SaysResting, SaysRemoved:
 		// Neither a fault nor a proof of health.
 	}
@@ -146,8 +169,16 @@ func (e *Engine) Observe(now time.Time, o Observation) Outcome {
 	return out
 }
 
+// list is the problems of a device that may not be known.
+func (d *device) list() []*problem {
+	if d == nil {
+		return nil
+	}
+	return d.problems
+}
+
 func (d *device) find(condition string) *problem {
-	for _, p := range d.problems {
+	for _, p := range d.list() {
 		if p.Diagnosis.Condition == condition {
 			return p
 		}

@@ -50,10 +50,10 @@ func (e *Engine) Conclude(now time.Time, ev Evidence) Outcome {
 	ev.Verdict = p.relation(ev)
 	p.Diagnosis.Evidence = withEvidence(p.Diagnosis.Evidence, ev)
 	p.evidenceSet++
-	p.rerank(nil)
+	p.rerank()
 	p.determine()
 	if p.Told && p.Diagnosis.differs(&before) {
-		out.Changes = append(out.Changes, p.change(Changed, now))
+		e.change(Changed, now, p, &out)
 	}
 	e.schedule(p)
 	e.moved(now, p, &out)
@@ -61,7 +61,7 @@ func (e *Engine) Conclude(now time.Time, ev Evidence) Outcome {
 }
 
 func (e *Engine) occurrence(id string) *problem {
-	for _, d := range e.devices {
+	for d := range e.all() {
 		for _, p := range d.problems {
 			if p.open() && p.Diagnosis.ID == id {
 				return p
@@ -176,12 +176,12 @@ func (e *Engine) reconsider(now time.Time, d *device, out *Outcome) {
 			continue
 		}
 		before := p.Diagnosis
-		p.rerank(nil)
+		p.rerank()
 		if !p.Diagnosis.differs(&before) {
 			continue
 		}
 		if p.Told && p.Diagnosis.Flapping == nil {
-			out.Changes = append(out.Changes, p.change(Changed, now))
+			e.change(Changed, now, p, out)
 		}
 		e.moved(now, p, out)
 	}

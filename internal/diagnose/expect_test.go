@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"encoding/json"
 	"fmt"
 	"sort"
 	"strings"
@@ -14,7 +15,7 @@ func attributes(d *Diagnosis) string {
 		"family": string(d.Family), "raw": d.CodeRaw, "stale": fmt.Sprint(d.Stale), "msg": d.Msg,
 		"flapping": "no", "ack": "no", "ign": "no", "code": "null", "notes": fmt.Sprint(len(d.Notes)),
 		"first": at(d.FirstSeen), "last": at(d.LastSeen), "lastok": at(d.LastOK), "cleared": at(d.ClearedAt),
-		"model": d.Facts.Model, "evidence": fmt.Sprint(len(d.Evidence)),
+		"scope": string(d.Scope), "model": d.Facts.Model, "evidence": fmt.Sprint(len(d.Evidence)),
 	}
 	if d.Flapping != nil {
 		a["flapping"] = fmt.Sprintf("%d@%s", d.Flapping.Changes, at(d.Flapping.Since))
@@ -84,4 +85,52 @@ func fits(want, got string) bool {
 		}
 	}
 	return true
+}
+
+// stored is what the store would give back, through JSON.
+func stored(t interface {
+	Helper()
+	Fatal(args ...any)
+}, e *Engine,
+) Restored {
+	t.Helper()
+	r := Restored{SiteWide: e.siteWide}
+	for _, d := range e.inOrder() {
+		rec, _ := e.Record(d.id)
+		rec.Problems = append([]Problem{}, rec.Problems...)
+		for i, p := range rec.Problems {
+			b, err := json.Marshal(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var back Problem
+			if err := json.Unmarshal(b, &back); err != nil {
+				t.Fatal(err)
+			}
+			rec.Problems[i] = back
+		}
+		r.Devices = append(r.Devices, rec)
+	}
+	return r
+}
+
+// dump is all that is kept of all devices, as text.
+func dump(t interface {
+	Helper()
+	Fatal(args ...any)
+}, e *Engine,
+) string {
+	t.Helper()
+	var b strings.Builder
+	for _, rec := range stored(t, e).Devices {
+		text, err := json.Marshal(struct {
+			Record   DeviceRecord
+			Problems []Problem
+		}{rec, rec.Problems})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Write(append(text, '\n'))
+	}
+	return b.String()
 }

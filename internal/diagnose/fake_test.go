@@ -70,9 +70,13 @@ var often = Flap{Openings: 3, Within: 30 * time.Minute, Quiet: 10 * time.Minute}
 //	-11     user-cancelled    one report confirms
 //	lost    device-lost       held for 2m; "online" ends it
 //	-100    is switched off
+//	storage-full, slow-turn   the agent's own; the latter held for 2m
+//	internet-down             the site's
 func newBook() *book {
 	b := &book{
-		rules: make(map[string]*Rule), codes: make(map[int32]string), names: map[string]string{"lost": "device-lost"},
+		rules: make(map[string]*Rule), codes: make(map[int32]string), names: map[string]string{
+			"lost": "device-lost", "storage-full": "storage-full", "slow-turn": "slow-turn", "internet-down": "internet-down",
+		},
 		ignored: map[int32]bool{-100: true},
 	}
 	byCode := Clear{OnSuccess: true, Quiet: 24 * time.Hour}
@@ -126,6 +130,9 @@ func newBook() *book {
 	add(Rule{
 		Condition: "user-cancelled", Severity: Info, Clear: byCode, Flap: often, Confirm: Confirm{Reports: 1}, Causes: one(ActNone),
 	}, -11)
+	add(Rule{Condition: "storage-full", Scope: ScopeAgent, Severity: Critical, Flap: often, Causes: one(ActFreeStorage)})
+	add(Rule{Condition: "slow-turn", Scope: ScopeAgent, Severity: Minor, Flap: often, Hold: 2 * time.Minute, Causes: one(ActCheckHost)})
+	add(Rule{Condition: "internet-down", Scope: ScopeSite, Severity: Major, Clear: Clear{Quiet: time.Hour}, Causes: one(ActCheckNetwork)})
 	add(Rule{Condition: "unknown-code", Severity: Info, Clear: byCode, Flap: often, Causes: one(ActContactSupport)})
 	return b
 }

@@ -69,7 +69,7 @@ func (r *real) until(to time.Time) {
 // they were.
 func (r *real) check(m *model) {
 	open := make(map[string]int)
-	for _, id := range r.e.ids() {
+	for _, id := range append(r.e.ids(), "") {
 		s, _ := r.e.Snapshot(id)
 		for _, d := range s.Diagnoses {
 			key := id + " " + d.Condition
@@ -117,8 +117,12 @@ func TestAgainstTheModel(t *testing.T) {
 
 // both takes one random step on both sides.
 func both(t *rapid.T, r *real, m *model, now time.Time) {
-	device := rapid.SampledFrom([]string{"lamp", "lamp", "plug"}).Draw(t, "device")
-	step := rapid.SampledFrom([]string{"fault", "fault", "fault", "ok", "ok", "lost", "lost", "online", "online", "retained", "removed", "resolve", "ack", "restart"}).Draw(t, "step")
+	device := rapid.SampledFrom([]string{"lamp", "lamp", "plug", ""}).Draw(t, "device")
+	steps := []string{"fault", "fault", "fault", "ok", "ok", "lost", "lost", "online", "online", "retained", "removed", "resolve", "ack", "restart"}
+	if device == "" {
+		steps = []string{"own", "own", "over", "over", "ok", "online", "removed", "resolve", "ack", "restart"}
+	}
+	step := rapid.SampledFrom(steps).Draw(t, "step")
 	o := say(device, SaysFault, 0)
 	switch step {
 	case "fault", "retained":
@@ -134,8 +138,17 @@ func both(t *rapid.T, r *real, m *model, now time.Time) {
 	case "online":
 		o.Says = SaysOnline
 		m.signal(device, func(rule modelRule) bool { return rule.online })
+	case "own":
+		o.Key = Key{Producer: ProducerAgent, Name: rapid.SampledFrom([]string{"storage-full", "slow-turn"}).Draw(t, "name")}
+		m.fault(now, device, o.Key.Name, false)
+	case "over":
+		o.Says, o.Key = SaysOver, Key{Producer: ProducerAgent, Name: rapid.SampledFrom([]string{"storage-full", "slow-turn"}).Draw(t, "name")}
+		m.over(device, func(condition string) bool { return condition == o.Key.Name })
 	case "removed":
 		o.Says = SaysRemoved
+		if device == "" {
+			break // it is never removed
+		}
 		m.drop(device)
 		for key := range r.ids {
 			if strings.HasPrefix(key, device+" ") {
@@ -152,7 +165,11 @@ func both(t *rapid.T, r *real, m *model, now time.Time) {
 				}
 			}
 		}
-		if out, err := r.e.Decide(now, Request{Verb: verb, Device: &device, By: fmt.Sprint(now)}); err == nil {
+		req := Request{Verb: verb, By: fmt.Sprint(now)}
+		if device != "" {
+			req.Device = &device
+		}
+		if out, err := r.e.Decide(now, req); err == nil {
 			r.add(out)
 		}
 		return

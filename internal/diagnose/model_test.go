@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// The model knows five conditions by heart, keeps no timers, and works out by
+// The model knows seven conditions by heart, keeps no timers, and works out by
 // plain comparison what should be open: what the engine does with heaps,
 // flags and deltas must come out the same.
 type modelRule struct {
@@ -22,6 +22,8 @@ var modelRules = map[string]modelRule{
 	"device-busy":     {success: true, quiet: 20 * time.Minute},
 	"device-reset":    {},
 	"device-lost":     {online: true, hold: 2 * time.Minute},
+	"storage-full":    {},
+	"slow-turn":       {hold: 2 * time.Minute},
 }
 
 var modelCodes = map[int32]string{-7: "session-expired", -4: "not-supported", -4022: "not-supported", -10: "device-busy", -9: "device-reset"}
@@ -105,11 +107,15 @@ func (m *model) fault(now time.Time, device, condition string, retained bool) {
 }
 
 func (m *model) signal(device string, proves func(modelRule) bool) {
+	m.over(device, func(condition string) bool { return proves(modelRules[condition]) })
+}
+
+func (m *model) over(device string, ends func(condition string) bool) {
 	for _, key := range m.keys() {
 		dev, condition, _ := strings.Cut(key, " ")
 		p := m.problems[key]
 		switch {
-		case dev != device || !proves(modelRules[condition]):
+		case dev != device || !ends(condition):
 		case p.open && p.flapping:
 			p.faulty = false
 		default:

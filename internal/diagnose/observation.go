@@ -94,6 +94,9 @@ type Observation struct {
 	Repeats int64
 }
 
+// reports is how many messages it stands for.
+func (o *Observation) reports() int64 { return 1 + max(0, o.Repeats) }
+
 // MaxSkew is how far a payload's own time may be off the time of receipt and
 // still be believed (contract section 3).
 const MaxSkew = 24 * time.Hour

@@ -18,13 +18,8 @@ type rankInput struct {
 }
 
 // rerank brings the causes into order by the rule's own order, by what else is
-// known, and by evidence. o is the newest observation, or nil when something
-// else made a look necessary.
-func (p *problem) rerank(o *Observation) {
-	if o != nil {
-		skew, _ := o.Skew()
-		p.Skew = skew.Abs().Truncate(time.Minute)
-	}
+// known, and by evidence.
+func (p *problem) rerank() {
 	in := rankInput{rule: p.rule, spaced: p.Spaced, skew: p.Skew, evidence: p.evidenceSet}
 	if p.rule.looksAround() {
 		in.openSet = p.dev.openSet
@@ -35,6 +30,12 @@ func (p *problem) rerank(o *Observation) {
 	p.rankedFor, p.reworded = in, false
 	p.Diagnosis.Causes = p.rank()
 	p.Diagnosis.Action = p.Diagnosis.Leading().Action
+}
+
+// measure notes how far the newest report's clock is off.
+func (p *problem) measure(o *Observation) {
+	skew, _ := o.Skew()
+	p.Skew = skew.Abs().Truncate(time.Minute)
 }
 
 // looksAround tells that the ranking depends on other open conditions.

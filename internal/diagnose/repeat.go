@@ -12,13 +12,16 @@ func (e *Engine) repeat(now time.Time, p *problem, m Match, o *Observation, out 
 	before := *d
 	wasStale := d.Stale
 	d.Stale = false
-	d.Reports++
+	d.Reports += o.reports()
 	p.lastAt = now
 	p.backToFault()
 	p.newest(m, o)
 	d.Evidence = skewEvidence(d.Evidence, o)
 	p.space(now)
-	p.rerank(o)
+	if !e.suspect {
+		p.measure(o)
+	}
+	p.rerank()
 	if !p.Told {
 		// Until now it rested on a retained message: this is its first report.
 		p.onset(now)
@@ -29,7 +32,7 @@ func (e *Engine) repeat(now time.Time, p *problem, m Match, o *Observation, out 
 	if d.Flapping == nil {
 		p.confirmByReports()
 		if d.differs(&before) {
-			out.Changes = append(out.Changes, p.change(Changed, now))
+			e.change(Changed, now, p, out)
 			wasStale = true
 		}
 	}

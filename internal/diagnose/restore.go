@@ -13,24 +13,40 @@ import (
 // until a live report comes; quiet times start anew, for nobody listened while
 // the agent was away.
 //
+// What an earlier Inventory told still holds, for Restore after Reset.
+//
 // The outcome touches every device that has something open, for its snapshot
 // says stale now, and retires conditions whose rule is gone.
 func (e *Engine) Restore(now time.Time, r Restored) Outcome {
 	var out Outcome
 	maps.Copy(e.siteWide, r.SiteWide)
+	if e.started.IsZero() {
+		e.started = now
+	}
 	for i := range r.Devices {
 		rec := &r.Devices[i]
 		d := &device{
 			id: rec.ID, sources: rec.Sources, lastHeard: rec.LastHeard.Time, savedHeard: rec.LastHeard.Time,
-			updatedAt: rec.UpdatedAt.Time, heard: len(rec.Sources) > 0, facts: rec.Facts,
+			updatedAt: rec.UpdatedAt.Time, heard: rec.heard(), facts: rec.Facts, inventory: e.listed[rec.ID],
 			problems: make([]*problem, 0, len(rec.Problems)),
 		}
 		for _, kept := range rec.Problems {
 			e.restoreProblem(now, d, kept)
 		}
-		e.devices[d.id] = d
+		if d.id == "" {
+			e.own = d
+		} else {
+			e.devices[d.id] = d
+		}
 		e.adoptRules(now, d, &out)
 		if d.anyOpen() {
+			e.touch(now, d, &out)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(e.listed)) {
+		if e.devices[id] == nil {
+			d := &device{id: id, inventory: true}
+			e.devices[id] = d
 			e.touch(now, d, &out)
 		}
 	}
@@ -55,8 +71,7 @@ func (e *Engine) restoreProblem(now time.Time, d *device, kept Problem) {
 func (e *Engine) SetRules(now time.Time, rules Rulebook) Outcome {
 	var out Outcome
 	e.opts.Rules = rules
-	for _, id := range e.ids() {
-		d := e.devices[id]
+	for _, d := range e.inOrder() {
 		e.adoptRules(now, d, &out)
 		if slices.ContainsFunc(d.problems, (*problem).shown) {
 			e.touch(now, d, &out)
@@ -80,22 +95,22 @@ func (e *Engine) adoptRule(now time.Time, p *problem, out *Outcome) {
 	switch {
 	case p.rule == nil:
 		p.dirty = p.dirty || p.Pending != nil
-		p.Pending = nil
+		p.Pending, p.latest = nil, nil
 		p.rule = &Rule{Condition: p.Diagnosis.Condition}
 		if p.open() {
 			e.close(now, p, ByRetired, out)
 		}
 	case p.open():
 		before := p.Diagnosis
-		p.Diagnosis.Rule = p.rule.Ref
+		p.Diagnosis.Rule, p.Diagnosis.Scope = p.rule.Ref, p.scope()
 		p.Diagnosis.Kind, p.Diagnosis.Audience = p.rule.Kind, p.rule.Audience
 		p.Diagnosis.Severity = p.rule.EarlySeverity
 		if p.Diagnosis.Status == Confirmed {
 			p.Diagnosis.Severity = p.rule.Severity
 		}
-		p.rerank(nil)
+		p.rerank()
 		if p.Told && p.Diagnosis.differs(&before) {
-			out.Changes = append(out.Changes, p.change(Changed, now))
+			e.change(Changed, now, p, out)
 			e.moved(now, p, out)
 		} else if before.Rule != p.rule.Ref {
 			e.moved(now, p, out)
@@ -104,10 +119,10 @@ func (e *Engine) adoptRule(now time.Time, p *problem, out *Outcome) {
 	e.schedule(p)
 }
 
-// Snapshot is a copy of what is to be shown of a device; false when it is not
-// known.
+// Snapshot is a copy of what is to be shown of a device, or with the empty id
+// of the agent and the site; false when it is not known.
 func (e *Engine) Snapshot(id string) (Snapshot, bool) {
-	d := e.devices[id]
+	d := e.device(id)
 	if d == nil {
 		return Snapshot{}, false
 	}
@@ -138,7 +153,7 @@ func (d *device) snapshot(at time.Time) Snapshot {
 // Record is a copy of everything that is kept of a device; false when it is
 // not known.
 func (e *Engine) Record(id string) (DeviceRecord, bool) {
-	d := e.devices[id]
+	d := e.device(id)
 	if d == nil {
 		return DeviceRecord{}, false
 	}
@@ -152,7 +167,7 @@ func (e *Engine) Record(id string) (DeviceRecord, bool) {
 // save is what of a device is not stored yet; false when it is not known. The
 // caller stores it, or the engine must not be used any more.
 func (e *Engine) save(id string) (DeviceRecord, bool) {
-	d := e.devices[id]
+	d := e.device(id)
 	if d == nil {
 		return DeviceRecord{}, false
 	}
@@ -175,10 +190,13 @@ func (d *device) record() DeviceRecord {
 	}
 }
 
+// heard tells that the device spoke: a source has it, or it is the agent.
+func (r *DeviceRecord) heard() bool { return len(r.Sources) > 0 || r.ID == "" }
+
 // Snapshot is what a record shows at a time: open problems, and those that
 // ended of late. It is how those who read the store see a device.
 func (r *DeviceRecord) Snapshot(now time.Time) Snapshot {
-	s := Snapshot{Device: DeviceID(r.ID), UpdatedAt: r.UpdatedAt.Time, Heard: len(r.Sources) > 0}
+	s := Snapshot{Device: DeviceID(r.ID), UpdatedAt: r.UpdatedAt.Time, Heard: r.heard()}
 	for i := range r.Problems {
 		d := &r.Problems[i].Diagnosis
 		if d.Status == "" || !d.Open() && now.Sub(d.ClearedAt.Time) >= ClearedShown {

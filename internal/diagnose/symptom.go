@@ -1,6 +1,9 @@
 package diagnose
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // This file is how a symptom appears: at once, held back, from a retained
 // message only, or as one that flaps.
@@ -31,15 +34,17 @@ func (e *Engine) fault(now time.Time, d *device, o *Observation, out *Outcome) {
 		e.supersede(now, p, out)
 		e.repeat(now, p, m, o, out)
 	case p.Pending != nil:
+		latest := *o
+		p.latest = &latest
 		p.lastAt = now
-		p.held++
+		p.held += o.reports()
 	default:
 		p.onset(now)
 		if p.rule.Hold > 0 && !p.flaps() {
 			e.hold(now, p, o, out)
 			return
 		}
-		p.held = 1
+		p.held = o.reports()
 		e.supersede(now, p, out)
 		e.open(now, now, p, m, o, out)
 	}
@@ -90,14 +95,14 @@ func (p *problem) flag() {
 func (e *Engine) hold(now time.Time, p *problem, o *Observation, out *Outcome) {
 	kept := *o
 	p.Pending = &kept
-	p.heldFrom, p.lastAt, p.held = now, now, 1
+	p.heldFrom, p.lastAt, p.held, p.latest = now, now, o.reports(), nil
 	e.schedule(p)
 	e.keep(p, out)
 }
 
 // release drops what was held back: it did not last.
 func (e *Engine) release(p *problem, out *Outcome) {
-	p.Pending = nil
+	p.Pending, p.latest = nil, nil
 	p.Faulty = false
 	e.schedule(p)
 	e.keep(p, out)
@@ -130,7 +135,7 @@ func (e *Engine) open(now, since time.Time, p *problem, m Match, o *Observation,
 		// It raises as suspected like any other; that one report is enough is
 		// the next word.
 		p.confirmByReports()
-		out.Changes = append(out.Changes, p.change(Changed, now))
+		e.change(Changed, now, p, out)
 	}
 }
 
@@ -138,7 +143,7 @@ func (e *Engine) open(now, since time.Time, p *problem, m Match, o *Observation,
 func (e *Engine) tell(now time.Time, p *problem, out *Outcome) {
 	p.Told = true
 	p.flag()
-	out.Changes = append(out.Changes, p.change(Raised, now))
+	e.change(Raised, now, p, out)
 	e.ask(p, out)
 	e.schedule(p)
 	e.moved(now, p, out)
@@ -172,9 +177,10 @@ func (e *Engine) begin(now time.Time, p *problem, m Match, o *Observation, out *
 		Notes:        prior.Notes,
 	}
 	p.fill(e.opts.Gateway)
+	p.Diagnosis.Scope = p.scope()
 	e.adoptSiteWide(now, p, out)
 	p.newest(m, o)
-	p.Pending, p.Told, p.Lasting = nil, false, false
+	p.Pending, p.latest, p.Told, p.Lasting = nil, nil, false, false
 	p.Spaced, p.SpacedAt, p.Recent = 0, Stamp{}, nil
 	p.hidden = false
 	p.openedAt, p.lastAt = now, now
@@ -186,7 +192,7 @@ func (e *Engine) begin(now time.Time, p *problem, m Match, o *Observation, out *
 // fill writes what the rule says of every fresh diagnosis.
 func (p *problem) fill(gateway string) {
 	d := &p.Diagnosis
-	d.Gateway, d.Scope = gateway, ScopeDevice
+	d.Gateway, d.Scope = gateway, cmp.Or(p.rule.Scope, ScopeDevice)
 	d.Severity, d.Kind, d.Audience = p.rule.EarlySeverity, p.rule.Kind, p.rule.Audience
 	d.Status, d.Rule = Suspected, p.rule.Ref
 	d.Evidence = []Evidence{}
@@ -195,7 +201,8 @@ func (p *problem) fill(gateway string) {
 // settle ranks the causes of a fresh occurrence.
 func (p *problem) settle(o *Observation) {
 	p.Diagnosis.Evidence = skewEvidence(p.Diagnosis.Evidence, o)
-	p.rerank(o)
+	p.measure(o)
+	p.rerank()
 }
 
 // newest takes over what the newest report says.

@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,8 +19,12 @@ import (
 //	restart                   the engine is stored, dropped, and restored
 //	VERB DEV|* COND|*  [until=HH:MM:SS] [scope=site] [note=N]    a request by ann
 //	check COND KIND RESULT    an answer to a check for the open COND
+//	own COND [msg=M] [times=N]  the agent reports a fault of its own, N times merged
+//	over COND                 the agent says that it is over
+//	jump ±DUR [suspect]       the clock jumps, and is not to be believed; the times of lines and events go on as if it had not
+//	suspect on|off            the clock is not to be believed, or is again
 //	rules -COND|all           the rule set without COND, or the whole one
-//	show DEV                  instead of events: "health action; COND ...; COND ..."
+//	show DEV|*                instead of events: "health action; COND ...; COND ..."
 //	kept DEV                  instead of events: "yes" or "no"
 //
 // An event is "TYPE COND key=value ...", the keys those of attributes below.
@@ -32,8 +35,9 @@ type timeline struct {
 	t    *testing.T
 	e    *Engine
 	opts Options
-	now  time.Time
-	got  []string // of this line
+	now  time.Time     // without what the clock jumped
+	off  time.Duration // what it jumped
+	got  []string      // of this line
 	last map[string]Diagnosis
 	line string
 }
@@ -67,12 +71,12 @@ func (tl *timeline) step(line string) {
 	switch words[1] {
 	case "tick":
 	case "show":
-		tl.show(words[2])
+		tl.show(strings.Trim(words[2], "*"))
 	case "kept":
-		_, ok := tl.e.Record(words[2])
+		_, ok := tl.e.Record(strings.Trim(words[2], "*"))
 		tl.got = append(tl.got, map[bool]string{true: "yes", false: "no"}[ok])
 	default:
-		tl.act(at, words[1:])
+		tl.act(words[1:])
 	}
 	tl.compare(want)
 }
@@ -81,12 +85,12 @@ func (tl *timeline) step(line string) {
 // save what a tick at the very time of the line itself brings.
 func (tl *timeline) advance(to time.Time, tick bool) {
 	tl.t.Helper()
-	for next := tl.e.Next(); !next.IsZero() && !next.After(to); next = tl.e.Next() {
+	for next := tl.next(); !next.IsZero() && !next.After(to); next = tl.next() {
 		if next.Before(tl.now) {
 			next = tl.now
 		}
 		tl.now = next
-		tl.add(tl.e.Tick(next))
+		tl.add(tl.e.Tick(next.Add(tl.off)))
 		if len(tl.got) > 0 && (next.Before(to) || !tick) {
 			tl.t.Fatalf("%s\n  at %s already: %s", tl.line, next.Sub(day), strings.Join(tl.got, "; "))
 		}
@@ -94,16 +98,41 @@ func (tl *timeline) advance(to time.Time, tick bool) {
 	tl.now = to
 }
 
+// next is when something is due, without what the clock jumped.
+func (tl *timeline) next() time.Time {
+	next := tl.e.Next()
+	if !next.IsZero() {
+		next = next.Add(-tl.off)
+	}
+	return next
+}
+
+// plain takes out of a diagnosis what the clock jumped.
+func (tl *timeline) plain(d Diagnosis) *Diagnosis {
+	for _, s := range []*Stamp{&d.FirstSeen, &d.LastSeen, &d.LastOK, &d.ClearedAt} {
+		if !s.IsZero() {
+			s.Time = s.Add(-tl.off)
+		}
+	}
+	if f := d.Flapping; f != nil {
+		d.Flapping = &Flapping{Since: Stamp{f.Since.Add(-tl.off)}, Changes: f.Changes}
+	}
+	return &d
+}
+
 func (tl *timeline) add(out Outcome) {
 	for _, c := range out.Changes {
-		if !c.At.Equal(tl.now) {
-			tl.t.Errorf("%s\n  the change says %s, it is %s", tl.line, c.At, tl.now)
+		if !c.At.Equal(tl.now.Add(tl.off)) {
+			tl.t.Errorf("%s\n  the change says %s, it is %s", tl.line, c.At, tl.now.Add(tl.off))
+		}
+		if c.ClockSuspect != tl.e.suspect {
+			tl.t.Errorf("%s\n  the change says %v of the clock", tl.line, c.ClockSuspect)
 		}
 		tl.last[c.Diagnosis.Condition] = c.Diagnosis
 		if id := string(c.Diagnosis.Device); !slices.Contains(out.Touched, id) && !slices.Contains(out.Removed, id) {
 			tl.t.Errorf("%s\n  %s changed, and its snapshot is not published", tl.line, id)
 		}
-		tl.got = append(tl.got, string(c.Type)+" "+c.Diagnosis.Condition+attributes(&c.Diagnosis))
+		tl.got = append(tl.got, string(c.Type)+" "+c.Diagnosis.Condition+attributes(tl.plain(c.Diagnosis)))
 	}
 	if out.Refused != "" {
 		tl.got = append(tl.got, "refused "+string(out.Refused))
@@ -126,12 +155,13 @@ func (tl *timeline) show(device string) {
 	health, action := s.Judge()
 	tl.got = append(tl.got, string(health)+" "+string(action))
 	for _, d := range s.Diagnoses {
-		tl.got = append(tl.got, d.Condition+attributes(&d))
+		tl.got = append(tl.got, d.Condition+attributes(tl.plain(d)))
 	}
 }
 
-func (tl *timeline) act(now time.Time, w []string) {
+func (tl *timeline) act(w []string) {
 	tl.t.Helper()
+	now := tl.now.Add(tl.off)
 	opt := make(map[string]string)
 	for i, word := range w {
 		if k, v, ok := strings.Cut(word, "="); ok && i > 1 {
@@ -141,6 +171,18 @@ func (tl *timeline) act(now time.Time, w []string) {
 	switch w[0] {
 	case "restart":
 		tl.restart(now)
+	case "jump":
+		step, err := time.ParseDuration(w[1])
+		if err != nil {
+			tl.t.Fatal(err)
+		}
+		tl.off += step
+		tl.add(tl.e.Shift(now.Add(step), step))
+		if len(w) > 2 {
+			tl.e.SetClockSuspect(true)
+		}
+	case "suspect":
+		tl.e.SetClockSuspect(w[1] == "on")
 	case "rules":
 		rules := newBook()
 		if name, ok := strings.CutPrefix(w[1], "-"); ok {
@@ -184,32 +226,6 @@ func (tl *timeline) restart(now time.Time) {
 	tl.add(tl.e.Restore(now, r))
 }
 
-func stored(t interface {
-	Helper()
-	Fatal(args ...any)
-}, e *Engine,
-) Restored {
-	t.Helper()
-	r := Restored{SiteWide: e.siteWide}
-	for _, id := range e.ids() {
-		rec, _ := e.Record(id)
-		rec.Problems = append([]Problem{}, rec.Problems...)
-		for i, p := range rec.Problems {
-			b, err := json.Marshal(p)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var back Problem
-			if err := json.Unmarshal(b, &back); err != nil {
-				t.Fatal(err)
-			}
-			rec.Problems[i] = back
-		}
-		r.Devices = append(r.Devices, rec)
-	}
-	return r
-}
-
 func observation(t *testing.T, now time.Time, w []string, opt map[string]string) Observation {
 	t.Helper()
 	o := Observation{Device: w[0], Source: "status", At: now, Msg: opt["msg"], Facts: Facts{Model: opt["model"]}}
@@ -226,6 +242,17 @@ func observation(t *testing.T, now time.Time, w []string, opt map[string]string)
 		}
 		o.Reported = now.Add(off)
 		o.SourceTS = fmt.Appendf(nil, "%d", o.Reported.Unix())
+	}
+	if times := opt["times"]; times != "" {
+		if _, err := fmt.Sscan(times, &o.Repeats); err != nil {
+			t.Fatal(err)
+		}
+		o.Repeats--
+	}
+	if w[0] == "own" || w[0] == "over" {
+		o.Device, o.Source, o.Key, o.CodeRaw = "", "agent", Key{Producer: ProducerAgent, Name: w[1]}, w[1]
+		o.Says = map[string]Saying{"own": SaysFault, "over": SaysOver}[w[0]]
+		return o
 	}
 	switch w[1] {
 	case "ok":

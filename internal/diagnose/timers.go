@@ -38,7 +38,7 @@ func (t *timers) Pop() any {
 // its next transition. Repeats move transitions later without touching the
 // heap: the timer fires early, finds nothing due, and is set anew.
 func (e *Engine) schedule(p *problem) {
-	next := p.next()
+	next := p.next(e.suspect)
 	switch {
 	case next.IsZero():
 		e.unschedule(p)
@@ -58,8 +58,9 @@ func (e *Engine) unschedule(p *problem) {
 	}
 }
 
-// next is when the problem's next transition by time is due; zero: never.
-func (p *problem) next() time.Time {
+// next is when the problem's next transition by time is due; zero: never. By a
+// suspect clock no decision runs out: its end is a time of day.
+func (p *problem) next(suspect bool) time.Time {
 	var at time.Time
 	sooner := func(t time.Time) {
 		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
@@ -75,9 +76,11 @@ func (p *problem) next() time.Time {
 	case p.Diagnosis.Status == Cleared:
 		sooner(p.hideAt())
 	}
-	for _, dec := range []*Decision{p.Diagnosis.Acknowledged, p.Diagnosis.Ignored} {
-		if dec != nil {
-			sooner(dec.Until.Time)
+	if !suspect {
+		for _, dec := range []*Decision{p.Diagnosis.Acknowledged, p.Diagnosis.Ignored} {
+			if dec != nil {
+				sooner(dec.Until.Time)
+			}
 		}
 	}
 	return at
@@ -155,12 +158,15 @@ func (e *Engine) expire(now time.Time, p *problem, out *Outcome) {
 	reached := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
 	set := p.dev.openSet
 	if p.Pending != nil && reached(p.heldFrom.Add(p.rule.Hold)) {
-		o := p.Pending
+		since, o := earlier(p.Pending.When(), p.Pending.At), p.Pending
+		if p.latest != nil {
+			o = p.latest
+		}
 		if m := e.opts.Rules.Match(o.Key); m.Ignored {
 			e.release(p, out)
 		} else {
 			e.supersede(now, p, out)
-			e.open(now, o.At, p, m, o, out)
+			e.open(now, since, p, m, o, out)
 		}
 	}
 	if p.open() {
@@ -168,7 +174,7 @@ func (e *Engine) expire(now time.Time, p *problem, out *Outcome) {
 			e.close(now, p, ByQuiet, out)
 		} else if reached(p.confirmAt()) {
 			p.confirm()
-			out.Changes = append(out.Changes, p.change(Changed, now))
+			e.change(Changed, now, p, out)
 			e.moved(now, p, out)
 		}
 	}
