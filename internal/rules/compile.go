@@ -105,6 +105,9 @@ func (r *ruleDef) compile() *diagnose.Rule {
 	rule.Condition = r.condition.name
 	rule.Ref = r.pack.ref(rule.Condition)
 	rule.Family = r.pack.family
+	if rule.Scope == "" {
+		rule.Scope = diagnose.ScopeDevice
+	}
 	rule.Supersedes = bare(r.supersedes)
 	rule.ExplainedBy = bare(r.explainedBy)
 	for _, c := range r.causes {

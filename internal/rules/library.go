@@ -271,18 +271,17 @@ func (s *siteDir) file(name string, c *collector) {
 func (s *siteDir) readTexts(c *collector) {
 	for of, texts := range s.texts {
 		for lang, at := range texts {
-			p := s.named[of]
-			if p == nil {
-				if !s.seen[of] {
-					c.add(place{file: at}, "words without rules (%s beside it)", of+ending)
-				}
+			if !s.seen[of] {
+				c.add(place{file: at}, "words without rules (%s beside it)", of+ending)
 				continue
 			}
 			data, ok := contents(s.files, filepath.Base(at), at, c)
 			if !ok {
 				continue
 			}
-			if t := readText(at, data, lang, c); t != nil {
+			// Read for its own mistakes even where the rules could not be.
+			t := readText(at, data, lang, c)
+			if p := s.named[of]; p != nil && t != nil {
 				p.texts[lang] = t
 			}
 		}

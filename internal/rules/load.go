@@ -38,14 +38,19 @@ func load(shipped fs.FS, opts Options) (*Set, error) {
 	return compile(b), nil
 }
 
-// ShippedLanguages lists the languages in which some embedded pack has words,
-// English first, the others sorted.
+// agentPack is the pack of the agent's own faults. It speaks more languages
+// than the codes do.
+const agentPack = "packs/agent/"
+
+// ShippedLanguages lists the languages in which some embedded pack of codes has
+// words, English first, the others sorted.
 func ShippedLanguages() []string {
 	found := map[string]bool{}
 	// The embedded files are there, or the program would not have been built.
 	files, _ := fs.Glob(embedded, "packs/*/text.*.yaml")
 	for _, file := range files {
-		if l := canonical(textLanguage(file[strings.LastIndexByte(file, '/')+1:])); l != "" {
+		l := canonical(textLanguage(file[strings.LastIndexByte(file, '/')+1:]))
+		if l != "" && !strings.HasPrefix(file, agentPack) {
 			found[l] = true
 		}
 	}

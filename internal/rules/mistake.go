@@ -53,9 +53,27 @@ type place struct {
 }
 
 // collector gathers mistakes, so that reading goes on after the first.
-type collector struct{ found Mistakes }
+type collector struct {
+	found Mistakes
+	// spoilt are places of which all is said.
+	spoilt map[place]bool
+}
+
+// spoil adds a mistake that makes every other one at its place a mere
+// consequence; these are not told.
+func (c *collector) spoil(at place, format string, args ...any) {
+	delete(c.spoilt, at)
+	c.add(at, format, args...)
+	if c.spoilt == nil {
+		c.spoilt = map[place]bool{}
+	}
+	c.spoilt[at] = true
+}
 
 func (c *collector) add(at place, format string, args ...any) {
+	if c.spoilt[at] {
+		return
+	}
 	c.found = append(c.found, Mistake{File: at.file, Line: at.line, Col: at.col, Text: fmt.Sprintf(format, args...)})
 }
 

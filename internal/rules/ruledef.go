@@ -1,19 +1,18 @@
 package rules
 
 import (
-	"slices"
-	"time"
-
 	"fieldmedic/internal/diagnose"
 
 	"go.yaml.in/yaml/v4"
 )
 
 // rule reads one rule; common is what the pack's defaults say.
-func (d *decoder) rule(n *yaml.Node, p *pack, common diagnose.Rule) {
-	r := &ruleDef{pack: p, rule: common}
+func (d *decoder) rule(n *yaml.Node, p *pack, common shared) {
+	r := &ruleDef{pack: p, shared: common}
+	// Where its mistakes are told should it have no name.
+	r.condition.at = d.at(n)
 	var sources []string
-	d.object(n, append(d.common(&r.rule),
+	d.object(n, append(d.common(&r.shared),
 		field{"condition", true, d.name(&r.condition)},
 		field{"disabled", false, d.flag(&r.disabled)},
 		field{"codes", false, d.codes(&r.codes)},
@@ -27,11 +26,14 @@ func (d *decoder) rule(n *yaml.Node, p *pack, common diagnose.Rule) {
 		field{"steps", false, d.steps(&r.steps)},
 		field{"causes", false, d.list(func(n *yaml.Node) { d.cause(n, r) })},
 	)...)
-	if r.condition.name == "" {
+	if n.Kind != yaml.MappingNode {
 		return
 	}
-	p.rules = append(p.rules, r)
+	if r.condition.name != "" {
+		p.rules = append(p.rules, r)
+	}
 	if !r.disabled {
+		r.nameItself()
 		d.checkRule(r, len(sources))
 	} else if !p.site {
 		d.add(r.condition.at, "disabled in a shipped pack (remove the rule)")
@@ -64,46 +66,6 @@ func (d *decoder) checkRule(r *ruleDef, sources int) {
 	}
 	for _, c := range r.causes {
 		d.checkSteps(r, c)
-	}
-}
-
-// checkEnd refuses a rule that can never clear, or that clears before its own
-// second report could come.
-func (d *decoder) checkEnd(r *ruleDef) {
-	c, confirm := r.rule.Clear, r.rule.Confirm
-	switch {
-	case c == diagnose.Clear{}:
-		d.add(r.condition.at, "nothing ends it (clear: with signal, quiet or manual)")
-	case c.Quiet > 0 && confirm.Reports > 1 && c.Quiet <= confirm.Spacing:
-		d.add(r.condition.at, "quiet %v ends it before reports %v apart can confirm it", c.Quiet, confirm.Spacing)
-	}
-}
-
-// checkFamily holds apart what belongs to availability and what to codes.
-func (d *decoder) checkFamily(r *ruleDef) {
-	at := r.condition.at
-	switch r.pack.family {
-	case diagnose.FamilyAvailability, diagnose.FamilySite, diagnose.FamilyAgent:
-		if len(r.codes) > 0 {
-			d.add(r.codes[0].at, "codes in family %s (names)", r.pack.family)
-		}
-	case diagnose.FamilyUnknown:
-	default:
-		if len(r.codes)+len(r.names) == 0 {
-			d.add(at, "neither codes nor names: nothing raises it")
-		}
-	}
-	if r.pack.family == diagnose.FamilyAvailability {
-		if len(r.names) == 0 {
-			d.add(at, "no names: nothing raises it")
-		}
-		return
-	}
-	if r.rule.Hold > 0 {
-		d.add(at, "hold in family %s (availability only: a code raises at once)", r.pack.family)
-	}
-	if r.rule.Clear.OnOnline {
-		d.add(at, "signal online in family %s (availability only; a code is disproved by success)", r.pack.family)
 	}
 }
 
@@ -142,100 +104,6 @@ func (d *decoder) vendorNames(dst *[]ident) func(*yaml.Node) {
 		}
 		*dst = append(*dst, ident{key, d.at(n)})
 	})
-}
-
-func (d *decoder) cause(n *yaml.Node, r *ruleDef) {
-	c := &causeDef{}
-	d.object(n,
-		field{"cause", true, d.name(&c.name)},
-		field{"action", true, oneOf(d, &c.cause.Action, "action", diagnose.Actions())},
-		field{"supported_by", false, d.results(&c.cause.SupportedBy)},
-		field{"refuted_by", false, d.results(&c.cause.RefutedBy)},
-		field{"first_if", false, d.list(func(n *yaml.Node) { d.when(n, c) })},
-		field{"steps", false, d.steps(&c.steps)},
-	)
-	if c.name.name == "" {
-		return
-	}
-	c.cause.Name = c.name.name
-	if slices.ContainsFunc(r.causes, func(o *causeDef) bool { return o.name.name == c.name.name }) {
-		d.add(c.name.at, "cause %q is there twice", c.name.name)
-		return
-	}
-	r.causes = append(r.causes, c)
-	d.checkResults(c)
-}
-
-// checkResults refuses a result that speaks both for and against a cause.
-func (d *decoder) checkResults(c *causeDef) {
-	for _, pro := range c.cause.SupportedBy {
-		for _, against := range c.cause.RefutedBy {
-			if pro.Check != against.Check {
-				continue
-			}
-			for _, word := range pro.Results {
-				if slices.Contains(against.Results, word) {
-					d.add(c.name.at, "%s %s both supports and refutes %q", pro.Check, word, c.name.name)
-				}
-			}
-		}
-	}
-}
-
-// results reads check results: [{check: hello, results: [locked]}].
-func (d *decoder) results(dst *[]diagnose.CheckResult) func(*yaml.Node) {
-	return d.list(func(n *yaml.Node) {
-		var check ident
-		var words []ident
-		d.object(n,
-			field{"check", true, d.name(&check)},
-			field{"results", true, d.names(&words)},
-		)
-		if check.name == "" {
-			return
-		}
-		if len(words) == 0 {
-			d.add(d.at(n), "check %q without results (at least one)", check.name)
-			return
-		}
-		*dst = append(*dst, diagnose.CheckResult{Check: check.name, Results: bare(words)})
-	})
-}
-
-func (d *decoder) when(n *yaml.Node, c *causeDef) {
-	w := &whenDef{}
-	var fieldName string
-	d.object(n,
-		field{"id", true, d.name(&w.id)},
-		field{"open", false, d.names(&w.open)},
-		field{"field", false, oneOf(d, &fieldName, "payload field", diagnose.Fields())},
-		field{"matches", false, d.pattern(&w.when.Matches)},
-		field{"reports", false, d.count(&w.when.Reports, 2, maxReports)},
-		field{"skew", false, d.span(&w.when.Skew, time.Second)},
-	)
-	w.when.ID, w.when.Field = w.id.name, fieldName
-	switch {
-	case w.id.name == "":
-		return
-	case has(n, "field") != has(n, "matches"):
-		d.add(w.id.at, "field and matches belong together")
-	case !slices.ContainsFunc([]string{"open", "field", "reports", "skew"}, func(k string) bool { return has(n, k) }):
-		d.add(w.id.at, "%q holds always (open, field with matches, reports or skew)", w.id.name)
-	case slices.ContainsFunc(c.firstIf, func(o *whenDef) bool { return o.id.name == w.id.name }):
-		d.add(w.id.at, "%q is there twice", w.id.name)
-	default:
-		c.firstIf = append(c.firstIf, w)
-	}
-}
-
-// has tells whether a mapping has a key, well-formed or not.
-func has(n *yaml.Node, key string) bool {
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return true
-		}
-	}
-	return false
 }
 
 func bare(ids []ident) []string {

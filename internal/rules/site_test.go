@@ -203,3 +203,17 @@ func TestLoadEmbedded(t *testing.T) {
 		t.Errorf("a missing directory: %v", err)
 	}
 }
+
+// TestSiteTornRules: rules that cannot be read at all do not hide what is wrong
+// with their words.
+func TestSiteTornRules(t *testing.T) {
+	_, err := small(t, map[string]string{
+		"house.yaml":         "pack: [\n",
+		"house.text.en.yaml": "language: en\nsteps: {x: {title: \"{\", worked_if: \"It is so.\"}}\n",
+	})
+	for _, want := range []string{"house.yaml:", "house.text.en.yaml:2:20: a brace that is not closed"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}

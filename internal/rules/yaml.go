@@ -45,9 +45,7 @@ func parse(file string, data []byte, c *collector) *yaml.Node {
 		c.add(whole, "the file is empty (see docs/rules.md)")
 		return nil
 	}
-	if !plain(file, doc.Content[0], c) {
-		return nil
-	}
+	plain(file, doc.Content[0], c)
 	return doc.Content[0]
 }
 
@@ -83,28 +81,23 @@ func badByte(file string, data []byte) (place, bool) {
 	return place{}, false
 }
 
-// plain tells whether the tree is free of anchors, aliases and tags, and
-// reports each. Loading into nodes expands nothing, so this costs no more than
-// the file is long.
-func plain(file string, n *yaml.Node, c *collector) bool {
+// plain reports anchors, aliases and tags. Loading into nodes expands nothing,
+// so this costs no more than the file is long; and the reading goes on, so that
+// what else is wrong is told in the same round.
+func plain(file string, n *yaml.Node, c *collector) {
 	at := place{file, n.Line, n.Column}
-	ok := true
 	switch {
 	case n.Kind == yaml.AliasNode:
-		c.add(at, "alias *%s (write the value out)", n.Value)
-		return false
+		c.spoil(at, "alias *%s (write the value out)", n.Value)
 	case n.Anchor != "":
-		c.add(at, "anchor &%s (write the value out where it is needed)", n.Anchor)
-		ok = false
+		c.spoil(at, "anchor &%s (write the value out where it is needed)", n.Anchor)
 	}
 	if n.Style&yaml.TaggedStyle != 0 {
-		c.add(at, "tag %s (plain values only)", n.Tag)
-		ok = false
+		c.spoil(at, "tag %s (plain values only)", n.Tag)
 	}
 	for _, child := range n.Content {
-		ok = plain(file, child, c) && ok
+		plain(file, child, c)
 	}
-	return ok
 }
 
 // kindOf says what a node is, in the words of a person.
