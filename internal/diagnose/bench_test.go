@@ -19,6 +19,8 @@ type memory struct{}
 
 func (memory) Commit(context.Context, *diagnose.Batch) error { return nil }
 
+func (memory) Recover(context.Context) (diagnose.Restored, error) { return diagnose.Restored{}, nil }
+
 func shippedRules(b *testing.B) *rules.Set {
 	b.Helper()
 	set, err := rules.Load(rules.Options{})
@@ -45,7 +47,7 @@ func startSite(b *testing.B, set *rules.Set, encode bool) *site {
 	s := &site{ended: make(chan error, 1), room: make(chan struct{}, 256)}
 	s.engine = diagnose.NewEngine(diagnose.Options{Gateway: "bench", Rules: set, NewID: newID})
 	s.Loop = diagnose.NewLoop(diagnose.LoopOptions{
-		Engine: s.engine, Journal: memory{}, Words: set, Epoch: "00000000-0000-4000-8000-000000000000", Now: time.Now,
+		Engine: s.engine, Journal: memory{}, Words: set, Epoch: func() string { return "00000000-0000-4000-8000-000000000000" }, Now: time.Now,
 		EventID: func(seq int64) string { return fmt.Sprintf("00000000-0000-5000-8000-%012d", seq) },
 		Publish: func(p diagnose.Publication) {
 			for i := range p.Snapshots {

@@ -40,6 +40,9 @@ func (e *Engine) pause(now time.Time, p *problem, out *Outcome) {
 		p.Faulty = false
 		p.flip()
 		e.schedule(p)
+		// Whether the last word was a fault decides how it ends: that is no
+		// counter that may fall back.
+		e.keep(p, out)
 	}
 	if p.Diagnosis.Stale {
 		p.Diagnosis.Stale = false

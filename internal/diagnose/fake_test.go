@@ -75,7 +75,7 @@ var often = Flap{Openings: 3, Within: 30 * time.Minute, Quiet: 10 * time.Minute}
 func newBook() *book {
 	b := &book{
 		rules: make(map[string]*Rule), codes: make(map[int32]string), names: map[string]string{
-			"lost": "device-lost", "storage-full": "storage-full", "slow-turn": "slow-turn", "internet-down": "internet-down",
+			"lost": "device-lost", "storage-full": "storage-full", "storage-failed": "storage-failed", "slow-turn": "slow-turn", "internet-down": "internet-down",
 		},
 		ignored: map[int32]bool{-100: true},
 	}
@@ -131,6 +131,7 @@ func newBook() *book {
 		Condition: "user-cancelled", Severity: Info, Clear: byCode, Flap: often, Confirm: Confirm{Reports: 1}, Causes: one(ActNone),
 	}, -11)
 	add(Rule{Condition: "storage-full", Scope: ScopeAgent, Severity: Critical, Flap: often, Causes: one(ActFreeStorage)})
+	add(Rule{Condition: "storage-failed", Scope: ScopeAgent, Severity: Critical, Flap: often, Causes: one(ActCheckHost)})
 	add(Rule{Condition: "slow-turn", Scope: ScopeAgent, Severity: Minor, Flap: often, Hold: 2 * time.Minute, Causes: one(ActCheckHost)})
 	add(Rule{Condition: "internet-down", Scope: ScopeSite, Severity: Major, Clear: Clear{Quiet: time.Hour}, Causes: one(ActCheckNetwork)})
 	add(Rule{Condition: "unknown-code", Severity: Info, Clear: byCode, Flap: often, Causes: one(ActContactSupport)})

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -55,6 +56,10 @@ func (b *bench) Commit(ctx context.Context, batch *Batch) error {
 	return nil
 }
 
+func (b *bench) Recover(context.Context) (Restored, error) {
+	return Restored{}, errors.New("not asked for")
+}
+
 func startLoop(t *testing.T, b *bench) *bench {
 	t.Helper()
 	b.t, b.ended = t, make(chan error, 1)
@@ -65,7 +70,7 @@ func startLoop(t *testing.T, b *bench) *bench {
 		Refused: func(r RefusedInput) { b.refused = append(b.refused, r) },
 		Turned:  func(turn Turn) { b.turns = append(b.turns, turn) },
 		EventID: func(seq int64) string { return fmt.Sprintf("event-%d", seq) },
-		Epoch:   "epoch", Seq: 40, Now: time.Now,
+		Epoch:   func() string { return "epoch" }, Seq: 40, Now: time.Now,
 	})
 	ctx, stop := context.WithCancel(t.Context())
 	b.stop = stop

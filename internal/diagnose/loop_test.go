@@ -239,7 +239,7 @@ func TestLoopKeepsTime(t *testing.T) {
 		b.send("2", say("plug", SaysSuccess, 0)) // pulses are out of step with the quiet time
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if since := time.Since(b.LastTurn()); since > pulse {
+		if since := b.SinceTurn(); since > pulse {
 			t.Errorf("the last turn was %s ago", since)
 		}
 		time.Sleep(20 * time.Minute)

@@ -14,7 +14,9 @@ func (e *Engine) repeat(now time.Time, p *problem, m Match, o *Observation, out 
 	d.Stale = false
 	d.Reports += o.reports()
 	p.lastAt = now
-	p.backToFault()
+	if p.backToFault() {
+		e.keep(p, out)
+	}
 	p.newest(m, o)
 	d.Evidence = skewEvidence(d.Evidence, o)
 	p.space(now)
@@ -44,13 +46,14 @@ func (e *Engine) repeat(now time.Time, p *problem, m Match, o *Observation, out 
 	e.moved(now, p, out)
 }
 
-// backToFault counts a flapping condition's return.
-func (p *problem) backToFault() {
+// backToFault counts a flapping condition's return, and tells whether it is one.
+func (p *problem) backToFault() bool {
 	if p.Faulty {
-		return
+		return false
 	}
 	p.Faulty = true
 	p.flip()
+	return true
 }
 
 // flip counts a change of a flapping condition. The struct is replaced, not

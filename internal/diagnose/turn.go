@@ -11,29 +11,49 @@ import (
 type turn struct {
 	loop    *Loop
 	now     time.Time
+	started time.Time // for how long it takes
 	took    []Delivery
-	asked   chan struct{}
+	asked   chan error
 	answers []Response
 	changes []Change
 	touched map[string]struct{}
 	order   []string // of touched and kept devices
 	shown   map[string]struct{}
 	batch   Batch
+	commit  time.Duration
 	last    []Snapshot
 }
 
-func (t *turn) begin() { t.now = t.loop.opts.Now() }
+// begin reads the clock, once for the turn, and lets the engine follow where it
+// jumped.
+func (t *turn) begin() {
+	t.started = time.Now()
+	l := t.loop
+	if l.opts.Clock == nil {
+		t.now = l.opts.Now()
+		return
+	}
+	r := l.opts.Clock()
+	t.now = r.Now
+	if r.Step != 0 {
+		l.owed += r.Step
+		t.add(l.opts.Engine.Shift(r.Now, r.Step))
+	}
+	l.opts.Engine.SetClockSuspect(r.Suspect)
+}
 
-// drain takes what else has arrived, up to a batch. A removal ends the batch:
+// forget drops what the turn gathered so far.
+func (t *turn) forget() { *t = turn{loop: t.loop, now: t.now, started: t.started} }
+
+// drain takes what has arrived, up to a batch. A removal ends the batch:
 // the same id may come back with the next message, as another device.
 func (t *turn) drain() {
 	for len(t.took) < batchSize && len(t.batch.Removed) == 0 {
-		select {
-		case d := <-t.loop.inbox:
-			t.take(d)
-		default:
+		d, ok := t.loop.inbox.take()
+		if !ok {
 			return
 		}
+		t.take(d)
 	}
 }
 
@@ -97,18 +117,24 @@ func (t *turn) mark(id string) {
 // finish makes the turn durable, publishes it, and lets it be acknowledged.
 func (t *turn) finish(ctx context.Context) error {
 	o := &t.loop.opts
-	pub, err := t.assemble()
-	if err != nil {
-		return err
-	}
-	stats := Turn{Deliveries: len(t.took), Changes: len(t.changes), Devices: len(t.order)}
+	pub := t.assemble()
 	if !t.batch.Empty() {
-		start := o.Now()
+		start := time.Now()
 		// A stop must not tear a batch: what is decided is committed.
 		if err := o.Journal.Commit(context.WithoutCancel(ctx), &t.batch); err != nil {
 			return fmt.Errorf("make %d changes durable: %w", len(t.changes), err)
 		}
-		stats.Commit = o.Now().Sub(start)
+		t.commit = max(time.Since(start), 1) // zero says that nothing was stored
+	}
+	t.loop.owed = 0
+	t.tell(pub)
+	return nil
+}
+
+// tell publishes what is durable, and lets it be acknowledged.
+func (t *turn) tell(pub Publication) {
+	o := &t.loop.opts
+	if !t.batch.Empty() {
 		o.Publish(pub)
 	}
 	for i, d := range t.took {
@@ -120,25 +146,29 @@ func (t *turn) finish(ctx context.Context) error {
 		}
 	}
 	if t.asked != nil {
-		close(t.asked)
+		t.asked <- nil
 	}
 	if cap(t.changes) <= 2*batchSize { // a reload may have changed every device
 		clear(t.changes)
 		t.loop.changes = t.changes
 	}
-	o.Turned(stats)
-	return nil
+	o.Turned(Turn{
+		Deliveries: len(t.took), Changes: len(t.changes), Devices: len(t.order), Commit: t.commit, Took: time.Since(t.started),
+	})
 }
 
 // assemble numbers the changes, encodes them once, and copies what is to be
 // stored and shown.
-func (t *turn) assemble() (Publication, error) {
+func (t *turn) assemble() Publication {
 	l := t.loop
 	t.batch.Entries = make([]LogEntry, 0, len(t.changes))
 	for i := range t.changes {
 		entry, err := l.entry(&t.changes[i])
-		if err != nil {
-			return Publication{}, err
+		if err != nil { // to end for it would be to end again with the next copy
+			if l.opts.Unencodable != nil {
+				l.opts.Unencodable(t.changes[i], err)
+			}
+			continue
 		}
 		t.batch.Entries = append(t.batch.Entries, entry)
 	}
@@ -157,25 +187,26 @@ func (t *turn) assemble() (Publication, error) {
 			pub.Snapshots = append(pub.Snapshots, s)
 		}
 	}
-	return pub, nil
+	return pub
 }
 
 // entry gives a change its number and its bytes.
 func (l *Loop) entry(c *Change) (LogEntry, error) {
-	l.seq++
+	seq := l.seq + 1
 	d := &c.Diagnosis
 	ev := Event{
-		Schema: Schema, EventID: l.opts.EventID(l.seq), Seq: l.seq, Epoch: l.opts.Epoch,
-		Type: c.Type, At: Stamp{c.At}, Diagnosis: d,
+		Schema: Schema, EventID: l.opts.EventID(seq), Seq: seq, Epoch: l.opts.Epoch(),
+		Type: c.Type, At: Stamp{c.At}, Diagnosis: d, ClockSuspect: c.ClockSuspect,
 	}
 	e := encoder{b: l.scratch[:0], words: l.opts.Words}
 	e.event(&ev)
 	if e.err != nil {
-		return LogEntry{}, fmt.Errorf("encode event %d of condition %s: %w", l.seq, d.Condition, e.err)
+		return LogEntry{}, fmt.Errorf("encode event %d of condition %s: %w", seq, d.Condition, e.err)
 	}
 	l.scratch = e.b
+	l.seq = seq
 	return LogEntry{
-		Seq: l.seq, At: c.At, Device: string(d.Device), Condition: d.Condition, Type: c.Type,
+		Seq: seq, At: c.At, Severity: d.Severity, Device: string(d.Device), Condition: d.Condition, Type: c.Type,
 		EventID: ev.EventID, Body: bytes.Clone(e.b),
 	}, nil
 }
