@@ -8,7 +8,9 @@ SHELL := /bin/sh
 
 FUZZTIME ?= 2m
 VERSION ?= $(shell git describe --tags --dirty 2>/dev/null || git describe --always --dirty --abbrev=12 2>/dev/null | sed 's/^/devel-/')
-LDFLAGS := -s -w -X main.version=$(VERSION)
+# The time of the last change: no clock that is right shows a time before it.
+BUILT ?= $(shell git log -1 --format=%ct 2>/dev/null)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.builtAt=$(BUILT)
 
 # Developer tools have a module of their own: the product's stays small.
 TOOL := go tool -modfile=tools/go.mod

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,6 +40,20 @@ type agent struct {
 	listeners       []net.Listener
 	socket          net.Listener
 	problem         atomic.Pointer[string]
+	// certificate of the page; a reload reads it anew.
+	certificate atomic.Pointer[tls.Certificate]
+
+	clock *gatewayClock
+	// own are the faults of the agent itself; failed is set while nothing can
+	// be stored.
+	own    *ownFaults
+	failed atomic.Pointer[storageFailure]
+	// dropped counts what found the inbox full and is not sent again.
+	dropped atomic.Int64
+	// adopted: the topics that the broker retains were compared once.
+	adopted atomic.Bool
+	// waited: it was told that the start waits for room on the disk.
+	waited bool
 }
 
 // setup is the configuration and rules that are in force.
@@ -67,31 +82,33 @@ func (a *agent) openStore(ctx context.Context, cfg *Config) error {
 	var err error
 	a.store, err = store.Open(ctx, store.Options{
 		Dir: cfg.State.Dir, Retention: cfg.Store.Retention, MaxSize: int64(cfg.Store.MaxSize), Log: a.log,
+		Now: a.time, ClockSuspect: func() bool { return a.clock != nil && a.clock.suspect() },
+		Lost: a.lost, Waiting: a.waitForRoom,
 	})
 	if err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}
+	a.clock = newGatewayClock(a.store.Newest())
 	a.engine = diagnose.NewEngine(diagnose.Options{
 		Gateway: cfg.Gateway, Rules: a.setup().set, NewID: func(time.Time) string { return newID() },
 	})
 	a.loop = diagnose.NewLoop(diagnose.LoopOptions{
 		Engine: a.engine, Journal: a.store, Words: a.words(),
-		Publish: func(p diagnose.Publication) {
-			a.metrics.open.update(p)
-			a.outbound.Publish(p)
-		},
-		Refused: func(in diagnose.RefusedInput) {
-			a.metrics.refused.WithLabelValues(string(in.Reason)).Inc()
-			a.refusals.add(in)
-		},
-		Turned: func(t diagnose.Turn) {
-			if t.Commit > 0 {
-				a.metrics.commit.Observe(t.Commit.Seconds())
-			}
-		},
-		EventID: a.store.EventID, Epoch: a.store.Epoch(), Seq: a.store.Seq(), Now: time.Now,
+		Publish: a.publish, Refused: a.refuse, Turned: a.turned, Storage: a.storage, Dropped: a.drop,
+		EventID: a.store.EventID, Epoch: a.store.Epoch, Seq: a.store.Seq(),
+		Now: a.clock.now, Clock: a.clock.reading,
 	})
+	a.own = newOwnFaults(a.clock.now, a.loop.Deliver, func(names []string) { a.outbound.SetFaults(names) })
 	return nil
+}
+
+// time is the gateway's clock, also before the store has told from when on it
+// may be believed.
+func (a *agent) time() time.Time {
+	if a.clock == nil {
+		return time.Now()
+	}
+	return a.clock.now()
 }
 
 // newID makes the id of an occurrence: a UUIDv7 (RFC 9562, 5.7).
@@ -151,37 +168,22 @@ func (a *agent) openMQTT(ctx context.Context, cfg *Config) error {
 	}
 	a.outbound = mqtt.NewPublisher(mqtt.PublisherOptions{
 		Server: server, ClientID: cfg.MQTT.ClientID, Base: cfg.MQTT.BaseTopic, Gateway: cfg.Gateway,
-		Epoch: a.store.Epoch(), Outbox: a.store, Snapshots: a.store.EachSnapshot, Words: a.words,
-		Published: a.published, Log: a.log,
+		Epoch: a.store.Epoch, Outbox: a.store, Snapshots: a.store.EachSnapshot, Snapshot: a.store.Snapshot,
+		Words: a.words, Published: a.published, SetAside: a.store.SetAside, Ahead: a.setBack, Adopt: a.adopt, Log: a.log,
 	})
 	a.inbound = mqtt.NewInbound(mqtt.InboundOptions{
 		Server: server, ClientID: cfg.MQTT.ClientID, Base: cfg.MQTT.BaseTopic, Gateway: cfg.Gateway,
 		Requests: verbs(cfg.MQTT.Requests), Sources: sources,
 		Deliver: a.deliver, Respond: a.outbound.Respond,
-		Dropped:    func(source string) { a.metrics.dropped.WithLabelValues(source).Inc() },
+		Dropped:    a.missed,
 		Received:   func(source string) { a.metrics.received.WithLabelValues(source).Inc() },
 		Remembered: remembered,
 		Remember:   func(filters []string) error { return a.store.SetSubscriptions(context.WithoutCancel(ctx), filters) },
+		Now:        a.clock.now,
 		Log:        a.log,
 	})
 	a.metrics.watch(a.store, a.inbound.State, a.outbound.State)
 	return nil
-}
-
-// deliver hands a message to the loop. Codes that no rule knows are counted
-// here: the engine has no counters for others to read.
-func (a *agent) deliver(d diagnose.Delivery) bool {
-	if o := d.Observation; o != nil && o.Says == diagnose.SaysFault {
-		if m := a.setup().set.Match(o.Key); !m.Known {
-			a.metrics.unknown.WithLabelValues(string(m.Family)).Inc()
-		}
-	}
-	return a.loop.Deliver(d)
-}
-
-func (a *agent) published(e diagnose.LogEntry) {
-	a.metrics.published.WithLabelValues(string(e.Type)).Inc()
-	a.metrics.decision.Observe(max(0, time.Since(e.At).Seconds()))
 }
 
 // close lets go of what newAgent opened.
@@ -229,10 +231,11 @@ func (a *agent) run(ctx context.Context, again *reloader) (*setup, error) {
 	part(&tail, later, "publishing", a.outbound.Run)
 	part(&middle, deciding, "loop", a.loop.Run)
 	var next *setup
+	part(&head, ctx, "systemd", a.notify)
+	part(&head, ctx, "own faults", a.watchOwn)
 	err := a.restore(ctx)
 	if err == nil {
 		part(&head, ctx, "inbound", a.inbound.Run)
-		part(&head, ctx, "systemd", a.notify)
 		next, err = again.watch(ctx, a)
 	}
 	stop()
@@ -241,50 +244,4 @@ func (a *agent) run(ctx context.Context, again *reloader) (*setup, error) {
 	err = errors.Join(err, middle.Wait())
 	stopLater()
 	return next, errors.Join(err, tail.Wait(), a.close())
-}
-
-// restore gives the engine what the store kept, before anything comes in.
-func (a *agent) restore(ctx context.Context) error {
-	kept, err := a.store.Restore(ctx)
-	if err != nil {
-		return fmt.Errorf("read the store: %w", err)
-	}
-	err = a.loop.Do(ctx, func(now time.Time, e *diagnose.Engine) diagnose.Outcome {
-		return e.Restore(now, kept)
-	})
-	if err != nil {
-		return fmt.Errorf("restore what the store kept: %w", err)
-	}
-	return a.takeInventory(ctx)
-}
-
-// takeInventory makes the engine know the devices and sources that are
-// configured.
-func (a *agent) takeInventory(ctx context.Context) error {
-	cfg := a.setup().cfg
-	err := a.loop.Do(ctx, func(now time.Time, e *diagnose.Engine) diagnose.Outcome {
-		e.Sources(sourceNames(cfg))
-		return e.Inventory(now, inventory(cfg))
-	})
-	if err != nil {
-		return fmt.Errorf("take over the inventory: %w", err)
-	}
-	return nil
-}
-
-// swap takes over a setup while running; see swappable.
-func (a *agent) swap(ctx context.Context, next setup) error {
-	sources, err := next.cfg.sources()
-	if err != nil {
-		return err
-	}
-	if err := a.loop.SetRules(ctx, next.set, next.set); err != nil {
-		return fmt.Errorf("swap the rules: %w", err)
-	}
-	a.now.Store(&next) // behind the loop: what is published is worded by what decided it
-	if err := a.takeInventory(ctx); err != nil {
-		return err
-	}
-	a.inbound.SetSources(sources, verbs(next.cfg.MQTT.Requests))
-	return nil
 }

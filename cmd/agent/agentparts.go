@@ -129,6 +129,18 @@ func (a *agent) note(problem string) {
 	if problem != "" {
 		a.problem.Store(&problem)
 	}
+	if a.own != nil {
+		if problem != "" {
+			a.own.set(ownConfiguration, problem)
+		} else {
+			a.own.end(ownConfiguration)
+		}
+	}
+	a.renote()
+}
+
+// renote publishes `info` as it is now.
+func (a *agent) renote() {
 	if a.outbound == nil {
 		return
 	}
@@ -147,7 +159,7 @@ const (
 
 // alive is nil while the loop makes turns.
 func (a *agent) alive() error {
-	if since := time.Since(a.loop.LastTurn()); since > slowTurn && time.Since(a.started) > slowTurn {
+	if since := a.loop.SinceTurn(); since > slowTurn && time.Since(a.started) > slowTurn {
 		return fmt.Errorf("the loop made no turn for %s", since.Round(time.Second))
 	}
 	return nil
@@ -156,7 +168,10 @@ func (a *agent) alive() error {
 // ready is nil while messages are taken and published.
 func (a *agent) ready() error {
 	in, out := a.inbound.State(), a.outbound.State()
+	failed := a.failed.Load()
 	switch {
+	case failed != nil:
+		return fmt.Errorf("%s: %w", failed.fault, failed.err)
 	case in.State != mqtt.LinkConnected:
 		return fmt.Errorf("inbound connection: %s %s", in.State, in.Detail)
 	case out.State != mqtt.LinkConnected:

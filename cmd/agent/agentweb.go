@@ -13,40 +13,52 @@ import (
 // openWeb makes page and API from what the other rooms can tell. The rooms do
 // not know each other: here is where they meet.
 func (a *agent) openWeb(_ context.Context, cfg *Config) error {
-	protection, err := a.protection(cfg)
+	protection, fingerprint, err := a.protection(cfg)
 	if err != nil {
 		return err
 	}
 	a.web, err = web.New(web.Options{
-		Gateway: cfg.Gateway, Store: a.store, Words: a.words, Decide: a.decide,
+		Gateway: cfg.Gateway, Store: shelf{a.store, a}, Words: a.words, Decide: a.decide,
 		Ready: a.ready, Alive: a.alive, Refused: a.refusals.list, Metrics: a.metrics.handler(),
-		Status: a.status, Code: a.code, Tokens: a.setup().tokens, TLS: protection, Log: a.log,
+		Status: a.status, Code: a.code, Tokens: a.setup().tokens, TLS: protection, Fingerprint: fingerprint, Log: a.log,
 	})
 	return err
 }
 
 // protection is the TLS of page and API where it is due: with the operator's
-// certificate, or with one of our own on an address that is not loopback.
-func (a *agent) protection(cfg *Config) (*tls.Config, error) {
-	var cert tls.Certificate
-	var err error
+// certificate, or with one of our own on an address that is not loopback, whose
+// fingerprint is told.
+func (a *agent) protection(cfg *Config) (protection *tls.Config, fingerprint string, err error) {
 	switch {
 	case cfg.Web.CertFile != "":
-		cert, err = tls.LoadX509KeyPair(cfg.Web.CertFile, cfg.Web.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("web.cert_file: %w", err)
+		if err := a.loadCertificate(cfg); err != nil {
+			return nil, "", err
 		}
 	case len(a.listeners) > 0 && !loopback(cfg.Web.Listen) && !cfg.Web.Insecure:
-		var fingerprint string
-		cert, fingerprint, err = web.SelfSigned(cfg.State.Dir, nil)
-		if err != nil {
-			return nil, fmt.Errorf("make a certificate for the page: %w", err)
+		var cert tls.Certificate
+		if cert, fingerprint, err = web.SelfSigned(cfg.State.Dir, nil); err != nil {
+			return nil, "", fmt.Errorf("make a certificate for the page: %w", err)
 		}
+		a.certificate.Store(&cert)
 		a.log.Info("the page has a certificate of its own making", "sha256", fingerprint)
 	default:
-		return nil, nil
+		return nil, "", nil
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}, nil
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return a.certificate.Load(), nil },
+	}, fingerprint, nil
+}
+
+// loadCertificate reads the operator's certificate, at the start and at each
+// reload: it is renewed under the same name.
+func (a *agent) loadCertificate(cfg *Config) error {
+	cert, err := tls.LoadX509KeyPair(cfg.Web.CertFile, cfg.Web.KeyFile)
+	if err != nil {
+		return fmt.Errorf("web.cert_file: %w", err)
+	}
+	a.certificate.Store(&cert)
+	return nil
 }
 
 // status is what the page's foot tells of the agent.

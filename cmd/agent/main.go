@@ -89,8 +89,11 @@ the vendor's SDK into conditions with ranked causes, and publishes what to do.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.AddCommand(
-		newRun(), newDemo(), newCode(), newCheck(), newList(), newShow(), newProbe(), newReplay(), newVersion(),
+		newRun(), newDemo(), newCode(), newCheck(), newList(), newShow(), newProbe(), newReplay(), newToken(), newVersion(),
 	)
+	for _, v := range decisions() {
+		root.AddCommand(newDecision(v))
+	}
 	return root
 }
 

@@ -27,7 +27,9 @@ type metrics struct {
 	unknown   *prometheus.CounterVec
 	commit    prometheus.Histogram
 	decision  prometheus.Histogram
-	open      openCount
+	// lost are events that a full outbox gave up.
+	lost prometheus.Counter
+	open openCount
 }
 
 func newMetrics() *metrics {
@@ -49,7 +51,10 @@ func newMetrics() *metrics {
 		unknown:   counter("unknown_codes_total", "Reports of codes that no rule knows, by family.", "family"),
 		commit:    histogram("commit_seconds", "How long a batch took to reach the disk."),
 		decision:  histogram("decision_seconds", "From receipt of a message to the acknowledged publish of its event."),
-		open:      openCount{devices: make(map[diagnose.DeviceID][]openKey), counts: make(map[openKey]int)},
+		lost: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "fieldmedic_events_dropped_total", Help: "Events given up unpublished, for the outbox was full.",
+		}),
+		open: openCount{devices: make(map[diagnose.DeviceID][]openKey), counts: make(map[openKey]int)},
 	}
 	checks := counter("checks_total", "Checks that ended, by check and verdict.", "check", "verdict")
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -59,7 +64,7 @@ func newMetrics() *metrics {
 	for _, reason := range append(mqtt.Refusals(), diagnose.RefusedTooManyDevices, diagnose.RefusedTooManyConditions) {
 		m.refused.WithLabelValues(string(reason))
 	}
-	m.registry.MustRegister(m.received, m.refused, m.dropped, m.published, m.unknown, m.commit, m.decision,
+	m.registry.MustRegister(m.received, m.refused, m.dropped, m.published, m.unknown, m.commit, m.decision, m.lost,
 		&m.open, checks, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -69,6 +74,9 @@ func (m *metrics) watch(s *store.Store, inbound, publishing func() mqtt.LinkStat
 	gauge := func(name, help string, read func() float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "fieldmedic_" + name, Help: help}, read))
 	}
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "fieldmedic_store_lost_events_total", Help: "Events that a damaged store did not give back.",
+	}, func() float64 { return float64(s.Opened().LostEvents) }))
 	gauge("mqtt_connected", "1 while both connections to the broker stand.", func() float64 {
 		if inbound().State == mqtt.LinkConnected && publishing().State == mqtt.LinkConnected {
 			return 1

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -103,7 +104,7 @@ func liveHour(t *testing.T, s setup, hour string) [][]byte {
 		loop := diagnose.NewLoop(diagnose.LoopOptions{
 			Engine: engine, Journal: &j, Words: s.set, Publish: func(diagnose.Publication) {},
 			Refused: func(diagnose.RefusedInput) {}, Turned: func(diagnose.Turn) {},
-			EventID: func(seq int64) string { return fmt.Sprint("event ", seq) }, Epoch: "epoch", Now: now,
+			EventID: func(seq int64) string { return fmt.Sprint("event ", seq) }, Epoch: func() string { return "epoch" }, Now: now,
 		})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
@@ -138,6 +139,10 @@ func (j *journal) Commit(_ context.Context, b *diagnose.Batch) error {
 		j.events = append(j.events, e.Body)
 	}
 	return nil
+}
+
+func (j *journal) Recover(context.Context) (diagnose.Restored, error) {
+	return diagnose.Restored{}, errors.New("this journal never fails")
 }
 
 func messagesOf(t *testing.T, text string) []recorded {

@@ -73,7 +73,7 @@ func handmade(t *testing.T) map[string][]byte {
 	return map[string][]byte{
 		"snapshot": snapshot, "event": encoded(event), "event/dropped": encoded(dropped),
 		"response": encoded(diagnose.Response{Transaction: "1", OK: true}),
-		"state":    []byte(`{"state":"online","epoch":"` + someID + `","client_id":"c","expires_at":"2026-11-22T10:00:01.250Z","ttl_s":180}`),
+		"state":    []byte(`{"state":"online","epoch":"` + someID + `","client_id":"c","expires_at":"2026-11-22T10:00:01.250Z","ttl_s":180,"faults":["storage-full"]}`),
 		"info": encoded(info{
 			Schema: diagnose.Schema, Gateway: "gw-01", Version: "1", StartedAt: event.At, Epoch: someID, Packs: []packInfo{},
 			Sources: []sourceInfo{{"status", "devices/{device}/status", "dna"}}, Languages: []string{"en"},

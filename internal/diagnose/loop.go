@@ -198,13 +198,12 @@ func (l *Loop) turnOf(ctx context.Context, a *ask) error {
 		t.drain()
 	}
 	t.add(l.opts.Engine.Tick(t.now))
-	return l.settle(ctx, &t, t.finish(ctx))
+	return l.settle(&t, t.finish(ctx))
 }
 
 // settle takes a turn's end: a storage that fails is no end of the loop.
-func (l *Loop) settle(ctx context.Context, t *turn, err error) error {
-	var fault *JournalError
-	if errors.As(err, &fault) {
+func (l *Loop) settle(t *turn, err error) error {
+	if fault, ok := errors.AsType[*JournalError](err); ok {
 		l.fail(t, fault)
 		return nil
 	}
@@ -221,7 +220,7 @@ func (l *Loop) empty(ctx context.Context) error {
 		if t.drain(); len(t.took) == 0 {
 			return nil
 		}
-		if err := l.settle(ctx, &t, t.finish(ctx)); err != nil {
+		if err := l.settle(&t, t.finish(ctx)); err != nil {
 			return err
 		}
 	}

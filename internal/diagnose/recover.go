@@ -106,8 +106,8 @@ func (l *Loop) retry(ctx context.Context) error {
 	if err == nil {
 		return l.recovered(ctx, t, pub)
 	}
-	var fault *JournalError
-	if !errors.As(err, &fault) {
+	fault, ok := errors.AsType[*JournalError](err)
+	if !ok {
 		return err
 	}
 	if fault.Fault != f.fault.Fault {
@@ -184,7 +184,7 @@ func (l *Loop) recovered(ctx context.Context, told *turn, pub Publication) error
 	t.begin()
 	t.add(l.opts.Engine.Observe(t.now, ownWord(t.now, SaysOver, f.fault.Fault, "")))
 	t.add(l.opts.Engine.Tick(t.now))
-	err := l.settle(ctx, &t, t.finish(ctx))
+	err := l.settle(&t, t.finish(ctx))
 	if err == nil && l.failure == nil {
 		l.say(nil)
 	}

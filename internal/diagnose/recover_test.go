@@ -26,7 +26,6 @@ type disk struct {
 	late       bool
 	unreadable error
 	commits    int
-	broken     bool // a commit failed, and Recover was not called since
 }
 
 func newDisk() *disk {

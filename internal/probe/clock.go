@@ -26,6 +26,13 @@ const maxClockSkew = 60 * time.Second
 // or says that this clock is wrong.
 const maxTimeServers = 2
 
+// KernelSynced tells whether something keeps this machine's clock in step, as
+// far as its kernel says; false where that cannot be asked.
+func KernelSynced() bool {
+	synced, ok := kernelSynced()
+	return ok && synced
+}
+
 // reading is what one source says of this machine's clock.
 type reading struct {
 	source string

@@ -24,7 +24,7 @@ func listen(t *testing.T, s *served, path string, headers ...string) (next func(
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = resp.Body.Close() })
-	if kind := resp.Header.Get("Content-Type"); resp.StatusCode != 200 || kind != "text/event-stream" {
+	if kind := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || kind != "text/event-stream" {
 		t.Fatalf("GET %s: %d, %s", path, resp.StatusCode, kind)
 	}
 	lines := bufio.NewScanner(resp.Body)
