@@ -148,7 +148,7 @@ func (a *agent) openBroker(_ context.Context, cfg *Config) error {
 	}
 	a.broker, err = mqtt.StartBroker(mqtt.BrokerOptions{
 		Listeners: a.brokerListeners, Username: cfg.MQTT.Username, Password: secret, Agent: cfg.MQTT.ClientID,
-		Skipped: a.inbound.TooLarge, Log: a.log,
+		Root: cfg.MQTT.BaseTopic + "/" + mqtt.EscapeID(cfg.Gateway) + "/", Skipped: a.inbound.TooLarge, Log: a.log,
 	})
 	return err
 }
@@ -166,9 +166,10 @@ func (a *agent) openMQTT(ctx context.Context, cfg *Config) error {
 	if err != nil {
 		return err
 	}
+	shown := shelf{a.store, a}
 	a.outbound = mqtt.NewPublisher(mqtt.PublisherOptions{
 		Server: server, ClientID: cfg.MQTT.ClientID, Base: cfg.MQTT.BaseTopic, Gateway: cfg.Gateway,
-		Epoch: a.store.Epoch, Outbox: a.store, Snapshots: a.store.EachSnapshot, Snapshot: a.store.Snapshot,
+		Epoch: a.store.Epoch, Outbox: a.store, Snapshots: shown.EachSnapshot, Snapshot: shown.Snapshot,
 		Words: a.words, Published: a.published, SetAside: a.store.SetAside, Ahead: a.setBack, Adopt: a.adopt, Log: a.log,
 	})
 	a.inbound = mqtt.NewInbound(mqtt.InboundOptions{

@@ -120,6 +120,24 @@ type shelf struct {
 	agent *agent
 }
 
+// EachSnapshot calls f for the site, then for each device.
+func (s shelf) EachSnapshot(ctx context.Context, f func(diagnose.Snapshot) error) error {
+	return s.Store.EachSnapshot(ctx, func(snap diagnose.Snapshot) error {
+		if snap.Device == "" {
+			snap = s.Site()
+		}
+		return f(snap)
+	})
+}
+
+// Snapshot is one device's, or the site's for the empty id.
+func (s shelf) Snapshot(ctx context.Context, id string) (diagnose.Snapshot, bool, error) {
+	if id == "" {
+		return s.Site(), true, nil
+	}
+	return s.Store.Snapshot(ctx, id)
+}
+
 // Site is the site's snapshot.
 func (s shelf) Site() diagnose.Snapshot {
 	if f := s.agent.failed.Load(); f != nil {

@@ -96,7 +96,7 @@ func newDecision(v decision) *cobra.Command {
 		args += " | --site CONDITION"
 	}
 	cmd := &cobra.Command{
-		Use: string(v.verb) + " " + args, Short: v.short, Long: v.long + "\n\n" + serviceHelp, Example: v.example,
+		Use: string(v.verb) + " " + args, Short: v.short, Long: v.long + "\n\n" + socketHelp, Example: v.example,
 		Args: cobra.RangeArgs(1, 2),
 	}
 	if !v.condition {
@@ -107,13 +107,13 @@ func newDecision(v decision) *cobra.Command {
 	var note, until, by string
 	cmd.Flags().StringVar(&by, "by", userName(), "`name` of who says it")
 	if v.siteWide {
-		cmd.Flags().BoolVar(&site, "site", false, "this condition on every device, also on those to come")
+		cmd.Flags().BoolVar(&site, "site", false, "the condition on every device, also later")
 	}
 	if v.note {
 		cmd.Flags().StringVarP(&note, "note", "n", "", "`words` that are shown with it")
 	}
 	if v.until {
-		cmd.Flags().StringVar(&until, "until", "", "when it ends by itself: a `time` (2026-12-24T18:00:00Z) or how long it holds (4h)")
+		cmd.Flags().StringVar(&until, "until", "", "when it ends: a `time`, or how long it holds (4h)")
 	}
 	output := addOutput(cmd, formatText)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -14,13 +14,17 @@ import (
 	"fieldmedic/internal/diagnose"
 )
 
-// serviceHelp is what list and show say of the service and of exit codes.
-const serviceHelp = `The service is asked over its control socket, fieldmedic.sock, which is looked
-for in $RUNTIME_DIRECTORY, in /run/fieldmedic and in the state directory.
+// socketHelp is what the commands that ask the service say of it; serviceHelp
+// has the exit codes of list and show behind it.
+const (
+	socketHelp = `The service is asked over its control socket, fieldmedic.sock, which is looked
+for in $RUNTIME_DIRECTORY, in /run/fieldmedic and in the state directory.`
+	serviceHelp = socketHelp + `
 
 Exit code: 0 when nothing is open, 3 when a critical or major fault is open,
 4 when only minor ones, warnings or infos are, 1 when no service answers. What a
 person ignores is shown and does not count.`
+)
 
 func newList() *cobra.Command {
 	cmd := &cobra.Command{

@@ -2,7 +2,6 @@ package mqtt
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,7 +12,6 @@ import (
 
 	broker "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
-	"github.com/mochi-mqtt/server/v2/packets"
 
 	"fieldmedic/internal/diagnose"
 )
@@ -29,6 +27,9 @@ type BrokerOptions struct {
 	// Agent is the client id of the agent's inbound connection: devices are
 	// slowed down while it has much before it.
 	Agent string
+	// Root is what the agent publishes under, as "base/gateway/": nobody else
+	// may write there, but for request/<verb>. Empty: everybody may everywhere.
+	Root string
 	// Skipped is told of packets from devices that are too large.
 	Skipped func(topic string, bytes int, head []byte)
 	Log     *slog.Logger
@@ -36,7 +37,10 @@ type BrokerOptions struct {
 
 // Broker is an MQTT broker in the process, memory only: what is retained or
 // queued ends with it. Gateways in production run a broker of their own.
-type Broker struct{ server *broker.Server }
+type Broker struct {
+	server *broker.Server
+	gate   *gate
+}
 
 // StartBroker serves on the given listeners.
 func StartBroker(opts BrokerOptions) (*Broker, error) {
@@ -51,9 +55,12 @@ func StartBroker(opts BrokerOptions) (*Broker, error) {
 		Capabilities: caps,
 		Logger:       slog.New(quiet{opts.Log.Handler()}),
 	})
-	access := &gate{username: opts.Username, password: opts.Password, agent: opts.Agent, clients: server.Clients}
-	if err := server.AddHook(access, nil); err != nil {
-		return nil, fmt.Errorf("set up access to the broker: %w", err)
+	access := &gate{username: opts.Username, agent: opts.Agent, root: opts.Root, clients: server.Clients, log: opts.Log}
+	access.password.Store(&opts.Password)
+	for _, hook := range []broker.Hook{access, newParents(server)} {
+		if err := server.AddHook(hook, nil); err != nil {
+			return nil, fmt.Errorf("set up the broker's %s: %w", hook.ID(), err)
+		}
 	}
 	for i, l := range opts.Listeners {
 		limited := limitListener{l, func(t tooLarge) { opts.Skipped(t.topic, t.bytes, t.head) }}
@@ -64,65 +71,14 @@ func StartBroker(opts BrokerOptions) (*Broker, error) {
 	if err := server.Serve(); err != nil {
 		return nil, fmt.Errorf("start the broker: %w", err)
 	}
-	return &Broker{server}, nil
+	return &Broker{server, access}, nil
 }
 
 // Close ends all connections and listeners.
 func (b *Broker) Close() error { return b.server.Close() }
 
-// gate lets clients in. It compares in constant time and knows no patterns: a
-// star in a password is a star.
-type gate struct {
-	broker.HookBase
-	username, password string
-	agent              string
-	clients            *broker.Clients
-}
-
-// ID names the hook.
-func (g *gate) ID() string { return "gate" }
-
-// Provides tells the broker what the hook decides.
-func (g *gate) Provides(b byte) bool {
-	return b == broker.OnConnectAuthenticate || b == broker.OnACLCheck || b == broker.OnPublish
-}
-
-const (
-	// maxBehind is how many messages may be before the agent until devices have
-	// to wait, and longestWait how long each has to at most.
-	maxBehind   = 1024
-	longestWait = 10 * time.Second
-)
-
-// OnPublish holds a device's message back while the agent is behind: the
-// broker acknowledges at once what it takes, and drops what it cannot hold.
-func (g *gate) OnPublish(cl *broker.Client, pk packets.Packet) (packets.Packet, error) {
-	if pk.FixedHeader.Qos == 0 || cl.ID == g.agent || cl.ID == g.agent+outSuffix {
-		return pk, nil
-	}
-	for start := time.Now(); g.behind() && time.Since(start) < longestWait; {
-		time.Sleep(time.Millisecond)
-	}
-	return pk, nil
-}
-
-func (g *gate) behind() bool {
-	agent, ok := g.clients.Get(g.agent)
-	return ok && agent.State.Inflight.Len() > maxBehind
-}
-
-// OnConnectAuthenticate checks user name and password (MQTT 3.1.1, 3.1.3.4).
-func (g *gate) OnConnectAuthenticate(_ *broker.Client, pk packets.Packet) bool {
-	if g.username == "" {
-		return true
-	}
-	name := subtle.ConstantTimeCompare([]byte(g.username), pk.Connect.Username)
-	secret := subtle.ConstantTimeCompare([]byte(g.password), pk.Connect.Password)
-	return name&secret == 1
-}
-
-// OnACLCheck lets those who are in read and write everything.
-func (g *gate) OnACLCheck(*broker.Client, string, bool) bool { return true }
+// SetPassword is the password from now on. Clients that are connected stay so.
+func (b *Broker) SetPassword(password string) { b.gate.password.Store(&password) }
 
 // quiet lets errors through only: a broker that logs each device's going is
 // no use to anybody.

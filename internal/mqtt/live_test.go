@@ -92,7 +92,7 @@ func (l *live) options(sources []*Source) {
 	server := Server{URL: brokerURL(l.t, address)}
 	log := slog.New(slog.DiscardHandler)
 	l.opts = PublisherOptions{
-		Server: server, ClientID: "agent", Base: "diagnostics", Gateway: "gw", Epoch: "e1", Outbox: l.outbox, Log: log,
+		Server: server, ClientID: "agent", Base: "diagnostics", Gateway: "gw", Epoch: func() string { return "e1" }, Outbox: l.outbox, Log: log,
 		Snapshots: func(_ context.Context, f func(diagnose.Snapshot) error) error {
 			l.mu.Lock()
 			shown := slices.Clone(l.shown)

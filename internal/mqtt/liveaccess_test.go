@@ -241,7 +241,7 @@ func TestTLSFailureSaysNothing(t *testing.T) {
 
 func TestLiveWebSocket(t *testing.T) {
 	server := broker.New(&broker.Options{Logger: slog.New(slog.DiscardHandler)})
-	if err := server.AddHook(&gate{clients: server.Clients}, nil); err != nil {
+	if err := server.AddHook(&gate{clients: server.Clients, log: slog.New(slog.DiscardHandler)}, nil); err != nil {
 		t.Fatal(err)
 	}
 	port, err := mosquitto.FreePort()

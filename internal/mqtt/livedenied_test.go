@@ -41,7 +41,7 @@ func (d *deaf) OnACLCheck(_ *broker.Client, _ string, write bool) bool { return 
 
 func TestLiveSubscriptionRefused(t *testing.T) {
 	server := broker.New(&broker.Options{Logger: slog.New(slog.DiscardHandler)})
-	if err := server.AddHook(&deaf{}, nil); err != nil {
+	if err := server.AddHook(&deaf{gate{clients: server.Clients, log: slog.New(slog.DiscardHandler)}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	open, err := Listen("127.0.0.1:0")

@@ -111,41 +111,6 @@ func TestLiveCursorWaitsForAcknowledgements(t *testing.T) {
 	}
 }
 
-func TestLiveWatermark(t *testing.T) {
-	l := startLive(t, mosquitto.Options{})
-	l.app = newApp(t, l.broker.URL(), "app", "diagnostics/#")
-	l.tune = func(l *live) { l.out.markEvery = 10 * time.Millisecond }
-	stop := l.connect(statusSource(t))
-	l.outbox.add(5)
-	l.out.Publish(diagnose.Publication{Seq: 5})
-	eventually(t, "the watermark follows the events", func() bool { return l.app.last(markTopic) == `{"epoch":"e1","seq":5}` })
-	stop()
-
-	for _, c := range []struct {
-		found string
-		again int
-	}{
-		{`{"epoch":"e1","seq":2}`, 3},
-		{`{"epoch":"other","seq":2}`, 0},
-		{`{"epoch":"e1","seq":5}`, 0},
-		{`{"epoch":"e1","seq":9}`, 0},
-		{`garbage`, 0},
-		{``, 0},
-	} {
-		l.app.publish(markTopic, 1, true, c.found)
-		l.app.forget()
-		stop := l.connect(statusSource(t))
-		stop()
-		eventually(t, "offline", func() bool { return strings.Contains(l.app.last(stateTopic), "offline") })
-		if got := len(l.app.payloads(eventTopic)); got != c.again {
-			t.Errorf("watermark %s: %d events came again, want %d", c.found, got, c.again)
-		}
-		if mark := l.app.last(markTopic); c.again > 0 && mark != `{"epoch":"e1","seq":5}` {
-			t.Errorf("watermark %s: then %s", c.found, mark)
-		}
-	}
-}
-
 func TestLiveSnapshotsCoalesce(t *testing.T) {
 	l := startLive(t, mosquitto.Options{})
 	l.app = newApp(t, l.broker.URL(), "app", "diagnostics/gw/device/+")
@@ -219,7 +184,7 @@ func TestLiveWillAndState(t *testing.T) {
 	l.proxy.cut()
 	eventually(t, "the will speaks, then online again", func() bool {
 		states := strings.Join(l.app.payloads(stateTopic), " ")
-		will := strings.Index(states, `{"state":"offline","epoch":"e1","client_id":"agent","expires_at":null,"ttl_s":180}`)
+		will := strings.Index(states, `{"state":"offline","epoch":"e1","client_id":"agent","expires_at":null,"ttl_s":180,"faults":[]}`)
 		return will >= 0 && strings.LastIndex(states, "online") > will
 	})
 	stop()

@@ -161,7 +161,8 @@ func TestLiveTwoAgentsAtOnce(t *testing.T) {
 	for range 3 {
 		first, second := newLive(t, l.broker), newLive(t, l.broker)
 		second.change = func(l *live) {
-			l.opts.ClientID, l.inOpts.ClientID, l.opts.Epoch = "agent-2", "agent-2", "e2"
+			l.opts.ClientID, l.inOpts.ClientID = "agent-2", "agent-2"
+			l.opts.Epoch = func() string { return "e2" }
 			l.opts.Log = slog.New(slog.DiscardHandler)
 		}
 		for _, l := range []*live{first, second} {

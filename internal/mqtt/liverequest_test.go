@@ -30,7 +30,7 @@ func TestLiveRequests(t *testing.T) {
 
 	for _, c := range []struct{ verb, payload, transaction, says string }{
 		{"acknowledge", `{"device":null}`, "", "transaction is missing"},
-		{"acknowledge", `{"transaction":`, "", "not the JSON object"},
+		{"acknowledge", `{"transaction":`, "", "is not JSON"},
 		{"acknowledge", `{"transaction":"t2","nobody":1}`, "t2", "nobody"},
 		{"recheck", `{"transaction":"t3"}`, "t3", "mqtt.requests"},
 		{"dance", `{"transaction":"t4"}`, "t4", "unknown verb"},

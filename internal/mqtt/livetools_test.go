@@ -223,6 +223,12 @@ func (o *memoryOutbox) After(_ context.Context, seq int64, limit int) ([]diagnos
 	return slices.Clone(o.entries[from:min(len(o.entries), int(from)+limit)]), nil
 }
 
+func (o *memoryOutbox) Seq() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return int64(len(o.entries))
+}
+
 func (o *memoryOutbox) Cursor() int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -233,6 +239,14 @@ func (o *memoryOutbox) Published(seq int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.cursor = seq
+}
+
+// setAside puts a dropped event in the place of one.
+func (o *memoryOutbox) setAside(_ context.Context, seq int64) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.entries[seq-1].Body = fmt.Appendf(nil, `{"seq":%d,"type":"dropped"}`, seq)
+	return nil
 }
 
 func (o *memoryOutbox) add(n int) {

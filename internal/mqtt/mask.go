@@ -5,6 +5,10 @@ import "strings"
 // masked stands in place of a secret.
 const masked = "***"
 
+// CleanText makes a text fit for a diagnosis's msg: control and bidirectional
+// characters out, secrets masked, 256 runes at most.
+func CleanText(s string) string { return cleanMsg(s) }
+
 // MaskSecrets masks the values of keys that hold one of the words cookie,
 // session, key, license or token (devSession, loginsession, aeskey ...), and
 // of passwords, in JSON, in JSON inside a JSON string, and in text such as

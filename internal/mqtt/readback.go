@@ -36,8 +36,8 @@ type readBack struct {
 	// session that reads; messages of an earlier one are of no interest.
 	session *session
 	hashes  map[string]uint64
-	state   []byte
-	mark    []byte
+	// plain are the topics whose bodies are read and not compared.
+	plain map[string][]byte
 	// bodies of the first topics, for those that are to be retracted.
 	bodies map[string][]byte
 	bytes  int
@@ -48,18 +48,22 @@ type readBack struct {
 	last  time.Time // when the last message came
 }
 
-// start begins to gather for a session, and finish ends it.
-func (b *readBack) start(s *session) {
+// start begins to gather for a session, and finish ends it. The topics plain
+// are kept as they are.
+func (b *readBack) start(s *session, plain ...string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.session, b.state, b.mark, b.bytes = s, nil, nil, 0
-	b.hashes, b.bodies = map[string]uint64{}, map[string][]byte{}
+	b.session, b.bytes = s, 0
+	b.hashes, b.bodies, b.plain = map[string]uint64{}, map[string][]byte{}, map[string][]byte{}
+	for _, topic := range plain {
+		b.plain[topic] = nil
+	}
 }
 
 func (b *readBack) finish() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.session, b.hashes, b.bodies, b.done = nil, nil, nil, nil
+	b.session, b.hashes, b.bodies, b.plain, b.done = nil, nil, nil, nil, nil
 }
 
 func (b *readBack) take(s *session, m paho.Message) {
@@ -69,16 +73,15 @@ func (b *readBack) take(s *session, m paho.Message) {
 		return
 	}
 	b.last = time.Now()
+	_, plain := b.plain[m.Topic()]
 	switch {
 	case !m.Retained():
 		if b.done != nil && string(m.Payload()) == b.nonce {
 			close(b.done)
 			b.done = nil
 		}
-	case strings.HasSuffix(m.Topic(), "/state"):
-		b.state = bytes.Clone(m.Payload())
-	case strings.HasSuffix(m.Topic(), "/self/watermark"):
-		b.mark = bytes.Clone(m.Payload())
+	case plain:
+		b.plain[m.Topic()] = bytes.Clone(m.Payload())
 	default:
 		b.hashes[m.Topic()] = maphash.Bytes(b.seed, m.Payload())
 		if b.bytes += len(m.Payload()); b.bytes <= maxBodies {
@@ -136,11 +139,40 @@ func (b *readBack) count() int {
 	return len(b.hashes)
 }
 
-// own is the retained state and the watermark.
-func (b *readBack) own() (state, mark []byte) {
+// read is what is retained on one of the plain topics; nil: nothing.
+func (b *readBack) read(topic string) []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.state, b.mark
+	return b.plain[topic]
+}
+
+// kept are the topics below a prefix that were found and not settled, with
+// their bodies, and bare those whose bodies were too much to keep.
+func (b *readBack) kept(prefix string) (kept []stray, bare []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for topic := range b.hashes {
+		body, ok := b.bodies[topic]
+		switch {
+		case !strings.HasPrefix(topic, prefix):
+		case ok:
+			kept = append(kept, stray{topic, body})
+		default:
+			bare = append(bare, topic)
+		}
+	}
+	byTopic := func(x, y stray) int { return strings.Compare(x.topic, y.topic) }
+	slices.SortFunc(kept, byTopic)
+	slices.Sort(bare)
+	return kept, bare
+}
+
+// letGo makes room for more bodies: those held are not needed any more.
+func (b *readBack) letGo() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.bodies)
+	b.bytes = 0
 }
 
 // expect makes the message that ends the reading.

@@ -5,15 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
 	"fieldmedic/internal/diagnose"
 )
-
-// errDropped says that the broker acknowledges and drops what we publish, or
-// does not let us read it.
-var errDropped = fmt.Errorf("our own message on self/loopback does not come back: %w", errDenied)
 
 const (
 	// lookedUpAtOnce are topics that are asked for by name. It stays below what
@@ -28,14 +25,13 @@ const (
 // alone. Only then `online` is said. Nothing is overwritten while another
 // agent is online under our id.
 func (f *outflow) reconcile(ctx context.Context) error {
-	f.back.start(f.s)
+	f.back.start(f.s, f.root+"state", f.root+"self/watermark")
 	defer f.back.finish()
-	mark, err := f.claim(ctx)
-	if err != nil {
+	if err := f.claim(ctx); err != nil {
 		f.s.leave() // not ours yet: the will must not speak
 		return err
 	}
-	f.resume(mark)
+	f.resume(ctx, f.back.read(f.root+"self/watermark"))
 	f.w = newWindow(f.s)
 	defer f.w.close()
 	f.waiting.infoStands(func(info []byte) bool { _, same := f.back.settle(f.root+"info", info); return same })
@@ -45,35 +41,72 @@ func (f *outflow) reconcile(ctx context.Context) error {
 	if err := f.waiting.rival(); err != nil {
 		return err
 	}
-	if err := f.w.send(ctx, message{f.root + "state", f.state(true), true}, nil); err != nil {
+	if err := f.sendState(ctx); err != nil {
 		return err
 	}
 	if err := f.w.drain(ctx); err != nil {
 		return err
 	}
-	if f.dropped {
-		f.link.note(LinkDenied, errDropped)
+	if err := f.prove(ctx); err != nil || f.test.denied != "" {
+		return err
+	}
+	if err := f.cleanFormer(ctx); err != nil {
+		return fmt.Errorf("retract what lies under a former topic: %w", err)
+	}
+	if f.shut = time.Now().Before(f.poison.shut); f.shut {
+		f.link.note(LinkDenied, fmt.Errorf("the connection is closed on every message on %sevent: %w", f.root, errDenied))
 		return nil
 	}
 	f.link.note(LinkConnected, nil)
 	return nil
 }
 
+// prove makes sure that what was published got through: a broker acknowledges
+// what its access list forbids, and drops it.
+func (f *outflow) prove(ctx context.Context) error {
+	if f.dropped {
+		f.deny(f.loopback())
+		return nil
+	}
+	for until := time.Now().Add(f.echoWait); ; {
+		if err := f.fence(ctx); err != nil { // what is behind the state is here when this ends
+			return err
+		}
+		waits, _ := f.echoes.waits(f.root + "state")
+		if !waits {
+			break
+		}
+		if time.Now().After(until) {
+			f.deny(f.root + "state")
+			return nil
+		}
+		sleep(ctx, f.echoWait/10) // not every broker keeps the order between topics
+	}
+	if f.test.deaf {
+		f.deny(f.root + "event")
+		return nil
+	}
+	there, err := f.shownThere(ctx)
+	if err == nil && !there {
+		f.deny(f.shown.topic)
+	}
+	return err
+}
+
 // claim reads our own topics but the devices', and makes sure that they are
 // ours. It stays subscribed to `state`, to see another agent come up, and to
 // the topic that ends a reading.
-func (f *outflow) claim(ctx context.Context) (mark []byte, err error) {
+func (f *outflow) claim(ctx context.Context) error {
 	if err := f.s.subscribe(ctx, []string{f.loopback(), f.root + "state"}, qos); err != nil {
-		return nil, err
+		return err
 	}
 	if err := f.readTopics(ctx, []string{f.root + "info", f.root + "site", f.root + "self/watermark"}); err != nil {
-		return nil, err
+		return err
 	}
-	state, mark := f.back.own()
-	if f.foreign(state) {
-		return nil, errConflict
+	if f.foreign(f.back.read(f.root + "state")) {
+		return errConflict
 	}
-	return mark, nil
+	return f.listen(ctx)
 }
 
 // reconcileDevices compares the devices' topics, and the site's. One
@@ -85,9 +118,12 @@ func (f *outflow) reconcileDevices(ctx context.Context) error {
 		if err := f.readTopics(ctx, []string{f.root + "device/+"}); err != nil {
 			return err
 		}
+		if err := f.adopt(ctx); err != nil {
+			return err
+		}
 		// A broker queues more than that: fewer are all that there are.
 		complete := f.dropped || f.back.count() < lookedUpAtOnce
-		if err := f.compare(ctx, complete); err != nil {
+		if err := f.compare(ctx, complete); err != nil || !f.unread.IsZero() {
 			return err
 		}
 		strays := f.back.strays()
@@ -105,10 +141,47 @@ func (f *outflow) reconcileDevices(ctx context.Context) error {
 	}
 }
 
+// adopt offers what the broker retains of the devices to whoever lost it.
+func (f *outflow) adopt(ctx context.Context) error {
+	if f.opts.Adopt == nil {
+		return nil
+	}
+	prefix := f.root + "device/"
+	offer := func(kept []stray) (taken bool) {
+		for _, k := range kept {
+			if id, ok := UnescapeID(strings.TrimPrefix(k.topic, prefix)); ok && f.opts.Adopt(ctx, id, k.body) {
+				taken = true
+			}
+		}
+		return taken
+	}
+	kept, bare := f.back.kept(prefix)
+	if !offer(kept) {
+		return nil
+	}
+	for batch := range slices.Chunk(bare, lookedUpAtOnce) {
+		f.back.letGo()
+		if err := f.readTopics(ctx, batch); err != nil {
+			return err
+		}
+		kept, _ := f.back.kept(prefix)
+		offer(kept)
+	}
+	return nil
+}
+
+// cannotRead puts comparing off: a store that cannot be read must not take the
+// connection down that says so.
+func (f *outflow) cannotRead(err error) {
+	f.unread = time.Now().Add(storeAgain)
+	f.tellStore("compare what is retained", err)
+}
+
 // compare publishes what is missing or differs. Where the broker may have more
 // than it sent, what is missing is looked up first.
 func (f *outflow) compare(ctx context.Context, complete bool) error {
 	var missing []message
+	var failed error // of the connection, and not of the store
 	err := f.opts.Snapshots(ctx, func(snap diagnose.Snapshot) error {
 		m := message{topic: f.topicOf(snap.Device), retained: true}
 		body, err := snap.Encode(f.opts.Gateway, f.opts.Words())
@@ -122,19 +195,24 @@ func (f *outflow) compare(ctx context.Context, complete bool) error {
 		case same:
 			return nil
 		case found || complete:
-			return f.w.send(ctx, m, nil)
+			failed = f.show(ctx, m, nil)
+			return failed
 		}
 		if missing = append(missing, m); len(missing) < lookedUpAtOnce {
 			return nil
 		}
-		err = f.lookUp(ctx, missing)
+		failed = f.lookUp(ctx, missing)
 		missing = missing[:0]
-		return err
+		return failed
 	})
-	if err != nil {
+	switch {
+	case err == nil:
+		return f.lookUp(ctx, missing)
+	case failed != nil || ctx.Err() != nil:
 		return err
 	}
-	return f.lookUp(ctx, missing)
+	f.cannotRead(err)
+	return nil
 }
 
 // lookUp asks for topics by name, and publishes what is missing or differs.
@@ -153,7 +231,7 @@ func (f *outflow) lookUp(ctx context.Context, missing []message) error {
 		if _, same := f.back.settle(m.topic, m.payload); same {
 			continue
 		}
-		if err := f.w.send(ctx, m, nil); err != nil {
+		if err := f.show(ctx, m, nil); err != nil {
 			return err
 		}
 	}
@@ -170,11 +248,11 @@ func (f *outflow) retract(ctx context.Context, strays []stray) error {
 			cleared, ok = f.bare(stray.topic)
 		}
 		if ok {
-			if err := f.w.send(ctx, message{stray.topic, cleared, true}, nil); err != nil {
+			if err := f.post(ctx, message{stray.topic, cleared, true}, suspect{}, nil); err != nil {
 				return err
 			}
 		}
-		if err := f.w.send(ctx, message{stray.topic, nil, true}, nil); err != nil {
+		if err := f.post(ctx, message{stray.topic, nil, true}, suspect{}, nil); err != nil {
 			return err
 		}
 	}
@@ -203,8 +281,9 @@ func retracted(body []byte) ([]byte, bool) {
 // bare is a snapshot that lists nothing, for a topic whose body was too much
 // to keep.
 func (f *outflow) bare(topic string) ([]byte, bool) {
-	device, ok := UnescapeID(strings.TrimPrefix(topic, f.root+"device/"))
-	if !ok {
+	_, level, found := strings.Cut(topic, "/device/")
+	device, ok := UnescapeID(level)
+	if !found || !ok {
 		return nil, false
 	}
 	out, err := json.Marshal(diagnose.SnapshotJSON{

@@ -2,43 +2,48 @@ package mqtt
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"fieldmedic/internal/diagnose"
 )
 
 const (
 	// farewell bounds how long a clean stop waits for what is still to be
 	// published.
 	farewell = 3 * time.Second
-	// eventsAtOnce are read from the outbox at a time, and snapshotsAtOnce sent
-	// before events are looked for again. Under load events go first: they are
-	// all to be sent, while snapshots of one device coalesce.
-	eventsAtOnce    = 256
-	snapshotsAtOnce = 64
-	// maxReplay is how many events are sent again at most, when the broker lost
-	// what it had acknowledged.
-	maxReplay = 10_000
+	// storeAgain is how long what the store could not do waits for the next try.
+	storeAgain = 2 * time.Second
 )
+
+// errAgain asks for the retained topics to be compared once more on the same
+// connection: what was published of late may not be there.
+var errAgain = errors.New("the retained topics are to be compared again")
 
 // outflow is what one session publishes by.
 type outflow struct {
 	*Publisher
-	s *session
-	w *window
-	// sent is the number of the last event that was sent, acked that of the
-	// last one before which nothing is missing at the broker, and marked that of
-	// the last watermark.
-	sent   int64
-	acked  atomic.Int64
-	marked int64
+	s     *session
+	w     *window
+	began time.Time // the connection
+	// stream is how far events are, and test what is known of the broker's
+	// dropping what we publish.
+	stream
+	test selfTest
+	// under way are the messages that wait for their acknowledgement.
+	underWay underWay
+	// faultsTold and epochTold are those that `state` has.
+	faultsTold *[]string
+	epochTold  string
+	// shut: it was told that the broker takes no event.
+	shut bool
 	// dropped: the broker drops what we publish to ourselves.
 	dropped bool
+	// unread is when the store is asked again, after it could not be read for
+	// comparing; zero: it was read.
+	unread time.Time
+	// shown is the last snapshot that was sent.
+	shown message
 	// spare is the room of snapshots that were acknowledged.
 	spare sync.Pool
 }
@@ -46,15 +51,51 @@ type outflow struct {
 // serve publishes on one session until it is lost. A session that gives way to
 // another agent leaves in order: its will would overwrite the other's state.
 func (p *Publisher) serve(ctx context.Context, s *session) error {
-	p.waiting.open(s)
 	defer p.waiting.open(nil)
-	f := &outflow{Publisher: p, s: s}
-	err := f.reconcile(ctx)
-	if err == nil {
-		err = f.run(ctx)
+	defer p.echoes.open(nil)
+	var err error
+	for began := time.Now(); ; {
+		p.waiting.open(s)
+		p.echoes.open(s)
+		f := &outflow{Publisher: p, s: s, began: began}
+		if err = f.reconcile(ctx); err == nil {
+			err = f.run(ctx)
+		}
+		if !errors.Is(err, errAgain) {
+			p.poison.lost(f)
+			break
+		}
 	}
+	p.past.lost = time.Now()
+	p.link.profile.will.payload = p.state(false) // the next connection's: the epoch may be another
 	if errors.Is(err, errConflict) {
 		s.leave()
+	}
+	return err
+}
+
+// post sends a message, and remembers that it is under way. done may be nil.
+func (f *outflow) post(ctx context.Context, m message, who suspect, done func()) error {
+	alone := f.poison.alone(f.began)
+	if alone {
+		if err := f.w.drain(ctx); err != nil {
+			return err
+		}
+	}
+	if who == (suspect{}) {
+		who.topic = m.topic
+	}
+	f.underWay.add(who)
+	err := f.w.send(ctx, m, func() {
+		f.underWay.arrived()
+		if done != nil {
+			done()
+		}
+	})
+	if err == nil && alone {
+		if err = f.w.drain(ctx); err == nil {
+			f.poison.acquit(who)
+		}
 	}
 	return err
 }
@@ -63,9 +104,10 @@ func (p *Publisher) serve(ctx context.Context, s *session) error {
 func (f *outflow) run(ctx context.Context) error {
 	f.w = newWindow(f.s)
 	defer f.w.close()
-	state, mark := time.NewTicker(f.stateEvery), time.NewTicker(f.markEvery)
+	state, mark, due := time.NewTicker(f.stateEvery), time.NewTicker(f.markEvery), time.NewTimer(f.testEvery)
 	defer state.Stop()
 	defer mark.Stop()
+	defer due.Stop()
 	if err := f.mark(ctx); err != nil { // before any event: a broker without one tells nothing
 		return err
 	}
@@ -84,6 +126,7 @@ func (f *outflow) run(ctx context.Context) error {
 			default:
 			}
 		}
+		due.Reset(f.nextDue())
 		select {
 		case <-ctx.Done():
 		case <-f.s.lost:
@@ -92,8 +135,9 @@ func (f *outflow) run(ctx context.Context) error {
 			return f.w.cause
 		case <-f.wake:
 		case <-busy:
+		case <-due.C:
 		case <-state.C:
-			err = f.w.send(ctx, message{f.root + "state", f.state(true), true}, nil)
+			err = f.sendState(ctx)
 		case <-mark.C:
 			err = f.mark(ctx)
 		}
@@ -104,10 +148,25 @@ func (f *outflow) run(ctx context.Context) error {
 	return f.leave(ctx)
 }
 
+// nextDue is how long nothing is to be done where nothing happens.
+func (f *outflow) nextDue() time.Duration {
+	wait := time.Until(f.test.due)
+	if !f.hold.IsZero() {
+		wait = min(wait, time.Until(f.hold))
+	}
+	return max(wait, time.Millisecond)
+}
+
 // round sends some of everything that waits, and tells whether there may be
 // more.
 func (f *outflow) round(ctx context.Context) (bool, error) {
 	if err := f.waiting.rival(); err != nil {
+		return false, err
+	}
+	if !f.unread.IsZero() && time.Now().After(f.unread) {
+		return false, errAgain
+	}
+	if err := f.selfTest(ctx); err != nil {
 		return false, err
 	}
 	if err := f.sendSmall(ctx); err != nil {
@@ -121,124 +180,35 @@ func (f *outflow) round(ctx context.Context) (bool, error) {
 	return moreEvents || moreSnapshots, err
 }
 
-// sendSmall sends responses, and info where it changed.
+// sendSmall sends responses, info and state where they changed.
 func (f *outflow) sendSmall(ctx context.Context) error {
 	for {
 		m, ok := f.waiting.response()
 		if !ok {
 			break
 		}
-		if err := f.w.send(ctx, m, f.waiting.responded); err != nil {
+		if err := f.post(ctx, m, suspect{topic: m.topic}, f.waiting.responded); err != nil {
 			f.waiting.unsent()
 			return err
 		}
 	}
 	if info := f.waiting.takeInfo(); info != nil {
-		if err := f.w.send(ctx, message{f.root + "info", info, true}, nil); err != nil {
+		if err := f.post(ctx, message{f.root + "info", info, true}, suspect{}, nil); err != nil {
 			f.waiting.infoStands(func([]byte) bool { return false })
 			return err
 		}
 	}
+	if f.faultsTold != f.faults.Load() {
+		return f.sendState(ctx)
+	}
 	return nil
 }
 
-// sendEvents sends what the log holds above sent.
-func (f *outflow) sendEvents(ctx context.Context) (bool, error) {
-	entries, err := f.opts.Outbox.After(ctx, f.sent, eventsAtOnce)
-	if err != nil {
-		return false, fmt.Errorf("read the outbox: %w", err)
-	}
-	for _, e := range entries {
-		m := message{topic: f.root + "event", payload: e.Body}
-		if err := f.w.send(ctx, m, func() { f.published(e) }); err != nil {
-			return false, err
-		}
-		f.sent = e.Seq
-	}
-	return len(entries) == eventsAtOnce, nil
-}
-
-// published moves the cursor. Events that the broker lost and got again are
-// below it.
-func (f *outflow) published(e diagnose.LogEntry) {
-	f.acked.Store(e.Seq)
-	if e.Seq > f.opts.Outbox.Cursor() {
-		f.opts.Outbox.Published(e.Seq)
-		f.opts.Published(e)
-	}
-}
-
-// sendSnapshots sends the oldest of the waiting snapshots.
-func (f *outflow) sendSnapshots(ctx context.Context) (bool, error) {
-	batch := f.waiting.dequeue(snapshotsAtOnce)
-	for i, o := range batch {
-		m := message{topic: f.topicOf(o.snapshot.Device), retained: true}
-		var done func()
-		if !o.empty {
-			room, ok := f.spare.Get().(*[]byte)
-			if !ok {
-				room = new([]byte)
-			}
-			body, err := o.snapshot.EncodeTo(*room, f.opts.Gateway, f.opts.Words())
-			if err != nil {
-				f.opts.Log.Error("a snapshot is not published", "err", err)
-				continue
-			}
-			m.payload = body
-			// The broker has it: nobody reads these bytes any more.
-			done = func() { *room = body; f.spare.Put(room) }
-		}
-		if err := f.w.send(ctx, m, done); err != nil {
-			f.waiting.putBack(batch[i:])
-			return false, err
-		}
-	}
-	return f.waiting.more(), nil
-}
-
-// topicOf is the retained topic of a device, or of the site for the empty id.
-func (p *Publisher) topicOf(id diagnose.DeviceID) string {
-	if id == "" {
-		return p.root + "site"
-	}
-	return p.root + "device/" + EscapeID(string(id))
-}
-
-// watermark is the retained topic `self/watermark`: up to where the broker
-// acknowledged events. A broker that was killed comes back with an older one,
-// and has lost what came after it.
-type watermark struct {
-	Epoch string `json:"epoch"`
-	Seq   int64  `json:"seq"`
-}
-
-// mark publishes the watermark when it moved.
-func (f *outflow) mark(ctx context.Context) error {
-	seq := f.acked.Load()
-	if seq == f.marked {
-		return nil
-	}
-	body, err := json.Marshal(watermark{f.opts.Epoch, seq})
-	if err != nil {
-		return fmt.Errorf("encode the watermark: %w", err)
-	}
-	if err := f.w.send(ctx, message{f.root + "self/watermark", body, true}, nil); err != nil {
-		return err
-	}
-	f.marked = seq
-	return nil
-}
-
-// resume decides where events go on: behind the last acknowledged one, or
-// earlier where the broker's own watermark is older.
-func (f *outflow) resume(retained []byte) {
-	f.sent, f.marked = f.opts.Outbox.Cursor(), -1
-	var found watermark
-	if json.Unmarshal(retained, &found) == nil && found.Epoch == f.opts.Epoch {
-		f.marked = found.Seq
-		f.sent = min(f.sent, max(found.Seq, f.sent-maxReplay))
-	}
-	f.acked.Store(f.sent)
+// sendState says that we are online, and waits for nothing.
+func (f *outflow) sendState(ctx context.Context) error {
+	f.faultsTold, f.epochTold = f.faults.Load(), f.opts.Epoch()
+	m := message{f.root + "state", f.state(true), true}
+	return f.post(ctx, m, suspect{}, f.echoes.expect(m))
 }
 
 // leave sends what is left, says offline, and closes in order, so that the
@@ -249,6 +219,9 @@ func (f *outflow) leave(ctx context.Context) error {
 	for more := true; more; {
 		var err error
 		if more, err = f.round(ctx); err != nil {
+			if errors.Is(err, errAgain) {
+				break // the next connection compares
+			}
 			return err
 		}
 	}
@@ -258,10 +231,32 @@ func (f *outflow) leave(ctx context.Context) error {
 	if err := f.mark(ctx); err != nil {
 		return err
 	}
-	if err := f.w.send(ctx, message{f.root + "state", f.state(false), true}, nil); err != nil {
+	if err := f.post(ctx, message{f.root + "state", f.state(false), true}, suspect{}, nil); err != nil {
 		return err
 	}
 	err := f.w.drain(ctx)
 	f.s.leave()
 	return err
+}
+
+// stream is how far the events of one session are.
+type stream struct {
+	// epoch is what the numbers below are of.
+	epoch string
+	// sent is the number of the last event that was sent, acked that of the
+	// last one before which nothing is missing at the broker, and marked that of
+	// the last watermark.
+	sent   int64
+	acked  atomic.Int64
+	marked int64
+	// heard: the broker acknowledged an event on this session.
+	heard atomic.Bool
+	// hold is until when events wait for subscribers to come back to a broker
+	// that has forgotten everything; zero: they do not.
+	hold time.Time
+	// ahead is the number that the broker has seen and the store does not know,
+	// until it was told; 0: there is none.
+	ahead int64
+	// later is when the store is asked again after it failed.
+	later time.Time
 }

@@ -14,6 +14,11 @@ import (
 // gave up long ago.
 const maxResponses = 1000
 
+// maxCopies is how many waiting snapshots are held; of further ones only the
+// device is, and the store is asked when it is sent. A site of 10,000 devices
+// that break at once would hold tens of megabytes otherwise.
+const maxCopies = 512
+
 // waiting is what waits to be published, but for events, which the log holds.
 type waiting struct {
 	mu sync.Mutex
@@ -24,6 +29,10 @@ type waiting struct {
 	usurped bool
 	queue   []*outgoing
 	latest  map[diagnose.DeviceID]*outgoing
+	// byID: the store can be asked for a snapshot. copies are those in the
+	// queue that are held.
+	byID   bool
+	copies int
 	// responses stay until they are acknowledged; the first sent of them are on
 	// their way.
 	responses []message
@@ -36,6 +45,8 @@ type waiting struct {
 type outgoing struct {
 	snapshot diagnose.Snapshot
 	empty    bool
+	// bare: of the snapshot there is only the device.
+	bare bool
 }
 
 // Publish takes over what the loop made durable. It does not block.
@@ -51,7 +62,10 @@ func (w *waiting) add(pub diagnose.Publication) {
 		return
 	}
 	for i := range pub.Snapshots {
-		w.enqueue(pub.Snapshots[i])
+		// What is removed now the store does not have any more, and of the site
+		// it has no word while it fails.
+		device := pub.Snapshots[i].Device
+		w.enqueue(pub.Snapshots[i], device == "" || slices.Contains(pub.Removed, string(device)))
 	}
 	for _, id := range pub.Removed {
 		w.queue = append(w.queue, &outgoing{snapshot: diagnose.Snapshot{Device: diagnose.DeviceID(id)}, empty: true})
@@ -60,14 +74,22 @@ func (w *waiting) add(pub diagnose.Publication) {
 }
 
 // enqueue lets a snapshot take the place of an older one that still waits.
-func (w *waiting) enqueue(s diagnose.Snapshot) {
-	if older := w.latest[s.Device]; older != nil {
-		older.snapshot = s
-		return
+func (w *waiting) enqueue(s diagnose.Snapshot, hold bool) {
+	o := w.latest[s.Device]
+	if o == nil {
+		o = &outgoing{bare: true}
+		w.latest[s.Device] = o
+		w.queue = append(w.queue, o)
 	}
-	o := &outgoing{snapshot: s}
-	w.latest[s.Device] = o
-	w.queue = append(w.queue, o)
+	switch {
+	case !o.bare: // it has a place among those that are held
+	case hold || !w.byID || w.copies < maxCopies:
+		w.copies++
+		o.bare = false
+	default:
+		s = diagnose.Snapshot{Device: s.Device}
+	}
+	o.snapshot = s
 }
 
 // dequeue takes up to n of the oldest.
@@ -81,6 +103,7 @@ func (w *waiting) dequeue(n int) []*outgoing {
 		w.queue = nil // let go of the array
 	}
 	for _, o := range taken {
+		w.count(o, -1)
 		if w.latest[o.snapshot.Device] == o {
 			delete(w.latest, o.snapshot.Device)
 		}
@@ -88,10 +111,19 @@ func (w *waiting) dequeue(n int) []*outgoing {
 	return taken
 }
 
+func (w *waiting) count(o *outgoing, n int) {
+	if !o.bare && !o.empty {
+		w.copies += n
+	}
+}
+
 // putBack returns what was taken and not sent to the front.
 func (w *waiting) putBack(rest []*outgoing) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for _, o := range rest {
+		w.count(o, 1)
+	}
 	w.queue = append(rest, w.queue...)
 }
 
@@ -102,14 +134,18 @@ func (w *waiting) more() bool {
 }
 
 // open begins to keep snapshots for a session, and ends it with nil. What a
-// session before left over is sent again, or found out by comparing.
+// session before left over is sent again, or found out by comparing. A session
+// that compares again goes on with what waits.
 func (w *waiting) open(s *session) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.session, w.usurped = s, false
-	w.queue = nil
-	clear(w.latest)
 	w.sent, w.infoSent = 0, false
+	if s != nil && s == w.session {
+		return
+	}
+	w.session, w.usurped = s, false
+	w.queue, w.copies = nil, 0
+	clear(w.latest)
 }
 
 // usurp notes that another agent came up while s stands.

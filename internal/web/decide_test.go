@@ -25,7 +25,7 @@ func TestDecide(t *testing.T) {
 		{"device at the site", "site/resolve", `{"device":"ac-8"}`, asJSON, 400, "the body names a device, the path the site", ""},
 		{"unknown verb", "devices/ac-7/explode", "", "", 400, `unknown verb \"explode\" (one of recheck`, ""},
 		{"unknown field", "devices/ac-7/resolve", `{"why":1}`, asJSON, 400, `unknown field \"why\"`, ""},
-		{"no object", "devices/ac-7/resolve", `[1]`, asJSON, 400, `"ok":false,"error":"the request is not the JSON object`, ""},
+		{"no object", "devices/ac-7/resolve", `[1]`, asJSON, 400, `"ok":false,"error":"the request is not a JSON object`, ""},
 		{"trailing", "devices/ac-7/resolve", `{} {}`, asJSON, 400, "something after the request", ""},
 		{"no note", "devices/ac-7/note", `{}`, asJSON, 400, "note is empty", ""},
 		{"not now", "devices/ac-7/note", `{"transaction":"t2","note":"not now"}`, asJSON, 409, `{"transaction":"t2","ok":false,"error":"nothing is open on the device"}`, "note ac-7 - "},
