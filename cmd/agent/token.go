@@ -19,8 +19,9 @@ func newToken() *cobra.Command {
 		Short: "Make a token for page and API",
 		Long: `Make a token for page and API, print it once, and append its hash to FILE, which
 is what web.token_file names. The token itself is stored nowhere: who loses it
-makes another and takes the line out. A reader may look at everything; a
-technician may also decide. The service takes it over at its next reload (SIGHUP).`,
+makes another and takes the line out. A reader may look at everything, and a
+technician may decide, too. The service takes the file over at its next reload
+(SIGHUP).`,
 		Example: `  fieldmedic token /etc/fieldmedic/tokens
   fieldmedic token /etc/fieldmedic/tokens --role reader`,
 		Args: cobra.ExactArgs(1),
