@@ -8,9 +8,11 @@ type Delivery struct {
 	Observation *Observation
 	Refused     *RefusedInput
 	Request     *Request
-	// Ack acknowledges the message to the broker. The loop calls it once, in
-	// the order of delivery, after what the message changed is durable. It
-	// must not block. Nil where there is nothing to acknowledge.
+	// Ack acknowledges the message to the broker. The loop calls it at most
+	// once, after what the message changed is durable, or never where it cannot
+	// be. Messages of one device are acknowledged in the order of delivery,
+	// others may overtake each other. It must not block. Nil where there is
+	// nothing to acknowledge.
 	Ack func()
 	// Respond answers a Request; nil otherwise. It must not block.
 	Respond func(Response)

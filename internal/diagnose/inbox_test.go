@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// parcel is a delivery that can be told from others.
-func parcel(device string, says Saying, code int32, critical, droppable bool, n int) Delivery {
+// sent is a delivery that can be told from others.
+func sent(device string, says Saying, code int32, critical, droppable bool, n int) Delivery {
 	o := say(device, says, code)
 	o.Msg = fmt.Sprint(n)
 	return Delivery{Observation: &o, Critical: critical, Droppable: droppable}
@@ -32,11 +32,11 @@ func takeAll(b *inbox) []string {
 
 func TestInboxCriticalFirst(t *testing.T) {
 	b := newInbox()
-	b.put(parcel("lamp", SaysFault, -4, false, false, 1))
-	b.put(parcel("plug", SaysFault, -4, false, false, 2))
-	b.put(parcel("oven", SaysFault, -7, true, false, 3)) // overtakes
-	b.put(parcel("lamp", SaysFault, -7, true, false, 4)) // must not overtake what lamp said before
-	b.put(parcel("oven", SaysSuccess, 0, false, false, 5))
+	b.put(sent("lamp", SaysFault, -4, false, false, 1))
+	b.put(sent("plug", SaysFault, -4, false, false, 2))
+	b.put(sent("oven", SaysFault, -7, true, false, 3)) // overtakes
+	b.put(sent("lamp", SaysFault, -7, true, false, 4)) // must not overtake what lamp said before
+	b.put(sent("oven", SaysSuccess, 0, false, false, 5))
 	b.put(Delivery{Request: &Request{Verb: Forget}})
 	want := []string{"oven 3", "request", "lamp 1", "plug 2", "lamp 4", "oven 5"}
 	if got := takeAll(b); !slices.Equal(got, want) {
@@ -44,10 +44,40 @@ func TestInboxCriticalFirst(t *testing.T) {
 	}
 }
 
+// A flood of critical faults, or of requests, does not hold up the rest for ever.
+func TestInboxFlood(t *testing.T) {
+	b := newInbox()
+	for i := range 3 {
+		b.put(sent(fmt.Sprint("lamp-", i), SaysFault, -4, false, false, i))
+	}
+	taken, n := []string{}, 0
+	for ; len(taken) < 3 && n < 1000; n++ {
+		for b.put(sent(fmt.Sprint("oven-", n), SaysFault, -7, true, false, n)) && !b.first.full() {
+		}
+		if d, _ := b.take(); !d.Critical {
+			taken = append(taken, d.device())
+		}
+	}
+	if want := []string{"lamp-0", "lamp-1", "lamp-2"}; !slices.Equal(taken, want) {
+		t.Errorf("%q of %d", taken, n)
+	}
+	b = newInbox()
+	for i := range laneSize {
+		b.put(sent("oven", SaysFault, -7, true, false, i))
+	}
+	b.put(sent("oven", SaysSuccess, 0, false, false, laneSize)) // its turn would come before theirs
+	for i, name := range takeAll(b) {
+		if want := fmt.Sprint("oven ", i); name != want {
+			t.Fatalf("%q, want %q", name, want)
+		}
+	}
+}
+
 func TestInboxFull(t *testing.T) {
 	b := newInbox()
-	for i := range inboxSize {
-		if !b.put(parcel(fmt.Sprint("lamp-", i%100), SaysFault, -4, false, true, i)) {
+	b.put(sent("qos-1", SaysFault, -4, false, false, 0))
+	for i := range inboxSize - 1 {
+		if !b.put(sent(fmt.Sprint("lamp-", i%100), SaysFault, -4, false, true, i)) {
 			t.Fatalf("full after %d", i)
 		}
 	}
@@ -56,13 +86,14 @@ func TestInboxFull(t *testing.T) {
 		d    Delivery
 		in   bool
 	}{
-		{"the same once more", parcel("lamp-7", SaysFault, -4, false, true, 5000), true},
-		{"and again", parcel("lamp-7", SaysFault, -4, false, true, 5001), true},
-		{"the same, but to be acknowledged", parcel("lamp-7", SaysFault, -4, false, false, 5002), false},
-		{"another code", parcel("lamp-7", SaysFault, -7, false, true, 5003), false},
-		{"a success", parcel("lamp-7", SaysSuccess, 0, false, true, 5004), false},
-		{"another device", parcel("new", SaysFault, -4, false, true, 5005), false},
-		{"a critical fault of another device", parcel("new", SaysFault, -4, true, true, 5006), true},
+		{"the same once more", sent("lamp-7", SaysFault, -4, false, true, 5000), true},
+		{"and again", sent("lamp-7", SaysFault, -4, false, true, 5001), true},
+		{"the same, but to be acknowledged", sent("lamp-7", SaysFault, -4, false, false, 5002), false},
+		{"the same as one to be acknowledged", sent("qos-1", SaysFault, -4, false, true, 5007), false},
+		{"another code", sent("lamp-7", SaysFault, -7, false, true, 5003), false},
+		{"a success", sent("lamp-7", SaysSuccess, 0, false, true, 5004), false},
+		{"another device", sent("new", SaysFault, -4, false, true, 5005), false},
+		{"a critical fault of another device", sent("new", SaysFault, -4, true, true, 5006), true},
 		{"a request", Delivery{Request: &Request{Verb: Forget}}, true},
 	} {
 		if got := b.put(c.d); got != c.in {
@@ -83,9 +114,9 @@ func TestInboxFull(t *testing.T) {
 func TestInboxKeepsOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := newInbox()
-		b.normal.ring, b.first.ring = make([]Delivery, 4), make([]Delivery, 2)
+		b.normal.ring, b.first.ring = make([]parcel, 4), make([]parcel, 2)
 		in, out := map[string][]int32{}, map[string][]int32{}
-		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+		for range rapid.IntRange(1, 120).Draw(t, "steps") {
 			if rapid.IntRange(0, 3).Draw(t, "take") == 0 {
 				if d, ok := b.take(); ok {
 					o := d.Observation
@@ -97,7 +128,7 @@ func TestInboxKeepsOrder(t *testing.T) {
 			}
 			device := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "device")
 			code := rapid.SampledFrom([]int32{-1, -2}).Draw(t, "code")
-			d := parcel(device, SaysFault, code, rapid.Bool().Draw(t, "critical"), rapid.Bool().Draw(t, "droppable"), 0)
+			d := sent(device, SaysFault, code, rapid.Bool().Draw(t, "critical"), rapid.Bool().Draw(t, "droppable"), 0)
 			if b.put(d) {
 				in[device] = append(in[device], code)
 			}
@@ -114,4 +145,25 @@ func TestInboxKeepsOrder(t *testing.T) {
 			}
 		}
 	})
+}
+
+// BenchmarkInbox: a delivery in and out.
+func BenchmarkInbox(b *testing.B) {
+	box := newInbox()
+	names := make([]Delivery, 100)
+	for i := range names {
+		names[i] = sent(fmt.Sprint("lamp-", i), SaysFault, -4, false, false, i)
+	}
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		for range 64 {
+			box.put(names[n%len(names)])
+			n++
+		}
+		for range 64 {
+			box.take()
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/delivery")
 }

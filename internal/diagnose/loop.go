@@ -29,7 +29,7 @@ type LoopOptions struct {
 	Publish func(Publication)
 	// Refused records input that was not taken. It must not block.
 	Refused func(RefusedInput)
-	// Turned is called after each turn, for metrics and the watchdog. It must
+	// Turned is called after each turn that ended well, for metrics. It must
 	// not block.
 	Turned func(Turn)
 	// EventID makes the id of the event with this sequence number; the same
@@ -60,8 +60,10 @@ type Turn struct {
 	Changes    int
 	Devices    int
 	// Commit is how long the store took, zero when nothing was stored; Took is
-	// the whole turn. Both are measured by the monotonic clock.
-	Commit, Took time.Duration
+	// the whole turn. Waited is how long the oldest message of the turn was on
+	// its way from Deliver to here, zero when there was none. All are measured
+	// by the monotonic clock.
+	Commit, Took, Waited time.Duration
 }
 
 const (
@@ -128,8 +130,9 @@ type ask struct {
 
 // Do runs f between two turns, with the engine to itself, and commits what it
 // changed. It waits until that is done, or ctx ends, or the loop has stopped.
-// The error is a *JournalError where nothing can be made durable now; then
-// nothing was changed.
+// The error is a *JournalError where nothing can be made durable now. Then f did
+// not run, or what it changed is taken back; but a commit that failed may turn
+// out to be durable all the same.
 func (l *Loop) Do(ctx context.Context, f func(now time.Time, e *Engine) Outcome) error {
 	a := ask{do: f, done: make(chan error, 1)}
 	select {
@@ -147,12 +150,20 @@ func (l *Loop) Do(ctx context.Context, f func(now time.Time, e *Engine) Outcome)
 	}
 }
 
-// SetRules swaps rules and words between two turns.
+// SetRules swaps rules and words between two turns. A commit that fails does not
+// take them back, and is no error: the engine that is made anew then judges
+// everything by the new rules.
 func (l *Loop) SetRules(ctx context.Context, rules Rulebook, words Words) error {
-	return l.Do(ctx, func(now time.Time, e *Engine) Outcome {
+	swapped := false
+	err := l.Do(ctx, func(now time.Time, e *Engine) Outcome {
+		swapped = true
 		l.opts.Words = words
 		return e.SetRules(now, rules)
 	})
+	if _, failed := errors.AsType[*JournalError](err); failed && swapped {
+		return nil
+	}
+	return err
 }
 
 // Run takes turns until ctx ends and the inbox is empty, which is no error. A
@@ -234,8 +245,8 @@ func (l *Loop) Stopped() <-chan struct{} { return l.stopped }
 
 // wait is how long the loop may sleep.
 func (l *Loop) wait() time.Duration {
-	if l.failure != nil {
-		return l.failure.delay
+	if f := l.failure; f != nil {
+		return max(0, f.delay-time.Since(f.tried))
 	}
 	if l.inbox.waits() {
 		return 0

@@ -26,8 +26,14 @@ const (
 // failure is the state of a loop whose storage fails.
 type failure struct {
 	fault *JournalError
-	// id of the diagnosis that tells it; empty before it was shown.
-	id string
+	// id of the diagnosis that tells it; shown once it was published.
+	id    string
+	shown bool
+	// untold are the devices of the batch that failed. It may be durable all the
+	// same, and then nobody was told, and the messages that come again change
+	// nothing. ends are the last snapshots of those that were removed in it.
+	untold []string
+	ends   []Snapshot
 	// delay is how long to wait between two tries, tried is when the last one
 	// was made.
 	delay time.Duration
@@ -37,7 +43,10 @@ type failure struct {
 // fail begins to stand still: the turn is not durable, so nobody is told that
 // it was.
 func (l *Loop) fail(t *turn, fault *JournalError) {
-	l.failure = &failure{fault: fault, delay: firstAgain, tried: time.Now()}
+	l.failure = &failure{
+		fault: fault, delay: firstAgain, tried: time.Now(),
+		untold: append(t.order, t.batch.Removed...), ends: t.last,
+	}
 	l.say(fault)
 	for i := range t.took {
 		l.giveUp(&t.took[i])
@@ -62,11 +71,11 @@ func (l *Loop) say(fault *JournalError) {
 // discard throws away what waits.
 func (l *Loop) discard() {
 	for {
-		d, ok := l.inbox.take()
+		p, ok := l.inbox.take()
 		if !ok {
 			return
 		}
-		l.giveUp(&d)
+		l.giveUp(&p.Delivery)
 	}
 }
 
@@ -111,7 +120,7 @@ func (l *Loop) retry(ctx context.Context) error {
 		return err
 	}
 	if fault.Fault != f.fault.Fault {
-		f.id = ""
+		f.id, f.shown = "", false
 		l.say(fault)
 	}
 	f.fault = fault
@@ -126,6 +135,9 @@ func (l *Loop) rebuild(ctx context.Context) (*turn, Publication, error) {
 	f := l.failure
 	kept, err := l.opts.Journal.Recover(ctx)
 	if err != nil {
+		if _, ok := errors.AsType[*JournalError](err); !ok {
+			err = &JournalError{StorageFailed, err} // not to be read is a fault, whatever it is
+		}
 		return nil, Publication{}, fmt.Errorf("recover the journal: %w", err)
 	}
 	l.seq = kept.Seq
@@ -143,14 +155,34 @@ func (l *Loop) rebuild(ctx context.Context) (*turn, Publication, error) {
 		other = StorageFailed
 	}
 	t.add(e.Observe(t.now, ownWord(t.now, SaysOver, other, "")))
-	shown := f.id != ""
 	t.add(f.observe(e, t.now))
 	pub := t.assemble()
-	if s, ok := e.Snapshot(""); ok && !shown {
+	if s, ok := e.Snapshot(""); ok && !f.shown {
 		// Only what says why is shown now: the rest is as it was published before.
+		f.shown = true
 		l.opts.Publish(Publication{Seq: kept.Seq, Snapshots: []Snapshot{s}})
 	}
+	f.catchUp(t, &pub)
 	return t, pub, nil
+}
+
+// catchUp adds what the batch that failed may have changed unseen.
+func (f *failure) catchUp(t *turn, pub *Publication) {
+	for _, id := range f.untold {
+		if _, shown := t.shown[id]; shown {
+			continue
+		}
+		if s, ok := t.loop.opts.Engine.Snapshot(id); ok {
+			pub.Snapshots = append(pub.Snapshots, s)
+			continue
+		}
+		for i := range f.ends {
+			if string(f.ends[i].Device) == id { // so it was removed, and that is durable
+				pub.Snapshots = append(pub.Snapshots, f.ends[i])
+				pub.Removed = append(pub.Removed, id)
+			}
+		}
+	}
 }
 
 // observe tells the engine the fault, which keeps its id through all tries: it

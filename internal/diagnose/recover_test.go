@@ -1,152 +1,14 @@
 package diagnose
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"pgregory.net/rapid"
 )
-
-// disk is a journal that keeps what is committed, and fails when it is told.
-type disk struct {
-	restored Restored
-	bodies   map[int64]string
-	devices  map[string]map[string]Problem
-	records  map[string]DeviceRecord
-	// fail is what the next commits answer; where late is set the batch is
-	// durable all the same. unreadable is what Recover answers.
-	fail       error
-	late       bool
-	unreadable error
-	commits    int
-}
-
-func newDisk() *disk {
-	return &disk{
-		restored: Restored{Seq: 40}, bodies: map[int64]string{}, devices: map[string]map[string]Problem{}, records: map[string]DeviceRecord{},
-	}
-}
-
-func (d *disk) Commit(_ context.Context, b *Batch) error {
-	d.commits++
-	if d.fail == nil || d.late {
-		d.keep(b)
-	}
-	return d.fail
-}
-
-func (d *disk) keep(b *Batch) {
-	for _, e := range b.Entries {
-		if e.Seq != d.restored.Seq+1 {
-			panic(fmt.Sprintf("seq %d after %d", e.Seq, d.restored.Seq))
-		}
-		d.restored.Seq = e.Seq
-		d.bodies[e.Seq] = string(e.Body)
-	}
-	for _, id := range b.Removed {
-		delete(d.records, id)
-		delete(d.devices, id)
-	}
-	for _, rec := range b.Devices {
-		if d.devices[rec.ID] == nil {
-			d.devices[rec.ID] = map[string]Problem{}
-		}
-		for _, p := range rec.Problems {
-			d.devices[rec.ID][p.Diagnosis.Condition] = p
-		}
-		rec.Problems = nil
-		d.records[rec.ID] = rec
-	}
-}
-
-func (d *disk) Recover(context.Context) (Restored, error) {
-	if d.unreadable != nil {
-		return Restored{}, d.unreadable
-	}
-	r := Restored{Seq: d.restored.Seq}
-	for id, rec := range d.records {
-		for _, p := range d.devices[id] {
-			rec.Problems = append(rec.Problems, p)
-		}
-		r.Devices = append(r.Devices, rec)
-	}
-	slices.SortFunc(r.Devices, func(a, b DeviceRecord) int { return strings.Compare(a.ID, b.ID) })
-	return r, nil
-}
-
-// events lists what is in the journal: device, type, condition.
-func (d *disk) events(t testing.TB) []string {
-	var list []string
-	for seq := int64(41); seq <= d.restored.Seq; seq++ {
-		var ev Event
-		if err := json.Unmarshal([]byte(d.bodies[seq]), &ev); err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, fmt.Sprintf("%s %s %s", ev.Diagnosis.Device, ev.Type, ev.Diagnosis.Condition))
-	}
-	return list
-}
-
-// standing is a loop on a disk, with what it said.
-type standing struct {
-	*Loop
-	t       *testing.T
-	disk    *disk
-	storage []string
-	pubs    []Publication
-	acks    []string
-	dropped int
-	stop    context.CancelFunc
-	ended   chan error
-}
-
-func startOn(t *testing.T, d *disk) *standing {
-	t.Helper()
-	s := &standing{t: t, disk: d, ended: make(chan error, 1)}
-	s.Loop = NewLoop(LoopOptions{
-		Engine:  NewEngine(Options{Gateway: "gw", Rules: newBook(), NewID: counter()}),
-		Journal: d, Words: plainWords{},
-		Publish: func(p Publication) { s.pubs = append(s.pubs, p) },
-		Refused: func(RefusedInput) {}, Turned: func(Turn) {},
-		EventID: func(seq int64) string { return fmt.Sprintf("event-%d", seq) },
-		Epoch:   func() string { return "epoch" }, Seq: d.restored.Seq, Now: time.Now,
-		Storage: func(fault StorageFault, _ error) { s.storage = append(s.storage, string(fault)) },
-		Dropped: func(Delivery) { s.dropped++ },
-	})
-	ctx, stop := context.WithCancel(t.Context())
-	s.stop = stop
-	go func() { s.ended <- s.Run(ctx) }()
-	synctest.Wait()
-	return s
-}
-
-func (s *standing) send(name string, o Observation) {
-	s.t.Helper()
-	o.At = time.Now()
-	if !s.Deliver(Delivery{Observation: &o, Ack: func() { s.acks = append(s.acks, name) }}) {
-		s.t.Fatalf("the inbox is full at %s", name)
-	}
-	synctest.Wait()
-}
-
-func (s *standing) end() {
-	s.t.Helper()
-	s.stop()
-	if err := <-s.ended; err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-var errNoSpace = errors.New("no space left")
-
-func full() error { return &JournalError{StorageFull, errNoSpace} }
 
 // The fault is shown, nothing is acknowledged, nobody waits, and when there is
 // room the world is as the messages said that came again.
@@ -158,8 +20,7 @@ func TestLoopStandsStillOnAFullDisk(t *testing.T) {
 		d.fail = full()
 		s.send("2", say("plug", SaysFault, -4))
 		s.send("3", say("lamp", SaysSuccess, 0))
-		time.Sleep(10 * time.Second)
-		synctest.Wait()
+		s.sleep(10 * time.Second)
 		if !slices.Equal(s.acks, []string{"1"}) || !slices.Equal(s.storage, []string{"storage-full"}) {
 			t.Errorf("acknowledged %v, said %v", s.acks, s.storage)
 		}
@@ -183,8 +44,7 @@ func TestLoopStandsStillOnAFullDisk(t *testing.T) {
 		}
 		tries := d.commits
 		d.fail = nil
-		time.Sleep(mostAgain)
-		synctest.Wait()
+		s.sleep(mostAgain)
 		if d.commits == tries || !slices.Equal(s.storage, []string{"storage-full", ""}) {
 			t.Errorf("%d commits more, said %v", d.commits-tries, s.storage)
 		}
@@ -211,14 +71,15 @@ func TestLoopWaitsForAJournalThatCannotBeRead(t *testing.T) {
 		d.fail = &JournalError{StorageFailed, errors.New("input/output error")}
 		d.unreadable = d.fail
 		s.send("1", say("lamp", SaysFault, -7))
-		time.Sleep(5 * time.Second)
+		s.sleep(5 * time.Second)
+		d.unreadable = errors.New("some other reason")
+		s.sleep(5 * time.Second)
 		d.unreadable = nil
-		time.Sleep(5 * time.Second)
+		s.sleep(5 * time.Second)
 		d.fail = full() // another fault takes its place
-		time.Sleep(5 * time.Second)
+		s.sleep(5 * time.Second)
 		d.fail = nil
-		time.Sleep(5 * time.Second)
-		synctest.Wait()
+		s.sleep(5 * time.Second)
 		if want := []string{"storage-failed", "storage-full", ""}; !slices.Equal(s.storage, want) {
 			t.Errorf("said %v, want %v", s.storage, want)
 		}
@@ -248,8 +109,7 @@ func TestLoopOwesTheJump(t *testing.T) {
 		d.fail = full()
 		s.send("2", say("plug", SaysFault, -4))
 		d.fail = nil
-		time.Sleep(mostAgain)
-		synctest.Wait()
+		s.sleep(mostAgain)
 		after := d.devices["lamp"]["session-expired"].Diagnosis.FirstSeen
 		if moved := after.Sub(before.Time); moved != year {
 			t.Errorf("first_seen moved by %s, want %s", moved, year)
@@ -278,80 +138,80 @@ func TestLoopStopsWhileItStandsStill(t *testing.T) {
 	})
 }
 
-// Whatever fails, before or after it is durable: what is acknowledged is in
-// the journal, numbers grow by one (the disk sees to that), and what the journal
-// says in the end is what the last words of the devices were.
-func TestLoopOnABadDisk(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		synctest.Test(t, func(t *testing.T) {
-			d := newDisk()
-			s := startOn(t, d)
-			var sent []Observation // in order, all of QoS 1
-			acked := 0
-			// deliver sends what is not acknowledged, as a broker does after a
-			// connection was cut.
-			deliver := func() {
-				for i := acked; i < len(sent); i++ {
-					o := sent[i]
-					o.At = time.Now()
-					s.Deliver(Delivery{Observation: &o, Ack: func() {
-						if acked != i {
-							rt.Fatalf("acknowledged %d, the next is %d", i, acked)
-						}
-						acked++
-					}})
-				}
-				synctest.Wait()
-			}
-			last := map[string]Saying{}
-			for range rapid.IntRange(1, 30).Draw(rt, "steps") {
-				switch rapid.IntRange(0, 5).Draw(rt, "what") {
-				case 0:
-					d.fail = &JournalError{rapid.SampledFrom([]StorageFault{StorageFull, StorageFailed}).Draw(rt, "fault"), errNoSpace}
-					d.late = rapid.Bool().Draw(rt, "late")
-				case 1:
-					d.fail, d.late = nil, false
-				case 2:
-					time.Sleep(rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, 5 * time.Second}).Draw(rt, "wait"))
-					synctest.Wait()
-					if s.failure == nil {
-						deliver()
-					}
-				default:
-					device := rapid.SampledFrom([]string{"lamp", "plug"}).Draw(rt, "device")
-					says := rapid.SampledFrom([]Saying{SaysFault, SaysSuccess}).Draw(rt, "says")
-					o := say(device, says, 0)
-					if says == SaysFault {
-						o = say(device, says, -7)
-					}
-					last[device] = says
-					sent = append(sent, o)
-					if s.failure == nil && acked == len(sent)-1 {
-						deliver()
-					}
-				}
-			}
-			d.fail, d.late = nil, false
-			time.Sleep(2 * mostAgain)
-			synctest.Wait()
-			deliver()
-			s.end()
-			if acked != len(sent) {
-				rt.Fatalf("%d of %d are acknowledged", acked, len(sent))
-			}
-			for device, says := range last {
-				p, ok := d.devices[device]["session-expired"]
-				open := ok && p.Diagnosis.Open()
-				if ok && p.Diagnosis.Flapping != nil {
-					open = p.Faulty // a success does not end it
-				}
-				if open != (says == SaysFault) {
-					rt.Fatalf("%s is open: %v, its last word is %v; journal %q", device, open, says, d.events(t))
-				}
-			}
-			if p, ok := d.devices[""]["storage-full"]; ok && p.Diagnosis.Open() && p.Diagnosis.Flapping == nil {
-				rt.Fatal("the storage's own fault is open")
-			}
-		})
+// A commit that failed may be durable all the same. Then the messages that come
+// again change nothing, and yet what is shown must follow.
+func TestLoopShowsWhatWasDurableAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDisk()
+		s := startOn(t, d)
+		for _, device := range []string{"lamp", "plug", "oven"} {
+			s.send(device, say(device, SaysFault, -7))
+		}
+		d.fail, d.late = full(), true
+		s.Deliver(Delivery{Observation: new(say("plug", SaysSuccess, 0))})
+		before := len(s.pubs)
+		s.send("lamp", say("lamp", SaysRemoved, 0)) // ends the batch
+		s.sleep(10 * time.Second)
+		if n := len(s.pubs) - before; n != 1 {
+			t.Errorf("%d publications while nothing can be stored: once is enough", n)
+		}
+		d.fail = nil
+		s.sleep(mostAgain)
+		s.send("plug again", say("plug", SaysSuccess, 0))
+		s.send("lamp again", say("lamp", SaysRemoved, 0))
+		if got, want := atBroker(s.pubs), map[string]string{"": "", "oven": "session-expired", "plug": ""}; !maps.Equal(got, want) {
+			t.Errorf("the broker retains %q, want %q", got, want)
+		}
+		s.end()
+	})
+}
+
+// atBroker is what the broker has after the publications: of each device, what
+// is open.
+func atBroker(pubs []Publication) map[string]string {
+	shown := map[string]string{}
+	for _, p := range pubs {
+		for i := range p.Snapshots {
+			shown[string(p.Snapshots[i].Device)] = standing(p.Snapshots[i].Diagnoses)
+		}
+		for _, id := range p.Removed {
+			delete(shown, id)
+		}
+	}
+	return shown
+}
+
+func standing(ds []Diagnosis) string {
+	var open []string
+	for i := range ds {
+		if ds[i].Open() {
+			open = append(open, ds[i].Condition)
+		}
+	}
+	slices.Sort(open)
+	return strings.Join(open, " ")
+}
+
+// Rules that were swapped stay so, though the commit of what they changed fails.
+func TestLoopSwapsRulesOnAFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDisk()
+		s := startOn(t, d)
+		s.send("1", say("lamp", SaysFault, -7))
+		d.fail = full()
+		if err := s.SetRules(t.Context(), newBook().without("session-expired"), plainWords{}); err != nil {
+			t.Errorf("swapped, and yet: %v", err)
+		}
+		var fault *JournalError
+		if err := s.SetRules(t.Context(), newBook(), plainWords{}); !errors.As(err, &fault) {
+			t.Errorf("not swapped, and yet: %v", err)
+		}
+		d.fail = nil
+		s.sleep(mostAgain)
+		want := []string{"lamp raised session-expired", "lamp cleared session-expired", " raised storage-full", " cleared storage-full"}
+		if got := d.events(t); !slices.Equal(got, want) {
+			t.Errorf("events %q, want %q", got, want)
+		}
+		s.end()
 	})
 }

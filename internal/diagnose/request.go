@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -67,29 +68,107 @@ const (
 	maxTransaction = 128
 	maxBy          = 128
 	maxNote        = 1000
+	// maxName is how much of a name that nobody knows is told back, in runes.
+	maxName = 64
 )
 
-// ParseRequest reads a request's payload. Unknown fields, trailing data and
-// texts over their limits are mistakes; the error's sentence is fit for the
-// response. The transaction is returned where it could be read, so that even
-// a bad request is answered.
+// ParseRequest reads a request's payload. Unknown fields, fields that stand
+// there twice, trailing data and texts over their limits are mistakes; the
+// error's sentence is fit for the response. The transaction is returned where
+// it could be read, be it before or after the mistake, so that even a bad
+// request is answered; of one that is too large, as far as it stands in the
+// part that would have been read.
 func ParseRequest(verb Verb, payload []byte) (Request, error) {
 	r := Request{Verb: verb}
 	if len(payload) > maxRequest {
-		return r, fmt.Errorf("the request has %d bytes (%d at most)", len(payload), maxRequest)
+		_ = r.read(payload[:maxRequest]) // it is cut, so this ends with a mistake
+		return Request{Verb: verb, Transaction: r.Transaction}, fmt.Errorf("the request has %d bytes (%d at most)", len(payload), maxRequest)
 	}
-	dec := json.NewDecoder(bytes.NewReader(payload))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&r); err != nil {
-		return r, fmt.Errorf("the request is not the JSON object that is expected: %w", err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return r, errors.New("there is something after the request's JSON object")
+	if err := r.read(payload); err != nil {
+		return r, err
 	}
 	if !slices.Contains(Verbs(), verb) {
-		return r, fmt.Errorf("unknown verb %q (one of %s)", verb, verbList())
+		return r, fmt.Errorf("unknown verb %q (one of %s)", CleanText(string(verb), maxName), verbList())
 	}
 	return r, r.check()
+}
+
+// read takes field by field, and goes on behind a mistake as far as the payload
+// is JSON at all; the first mistake is answered. encoding/json alone would take
+// the last of two fields that differ in nothing or in case, and would tell
+// mistakes in words for programmers.
+func (r *Request) read(payload []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(payload))
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return errors.New("the request is not a JSON object")
+	}
+	torn := func() error {
+		return fmt.Errorf("the request is not JSON behind byte %d", dec.InputOffset())
+	}
+	var first error
+	var seen []string
+	for dec.More() {
+		t, err := dec.Token()
+		name, ok := t.(string)
+		if err != nil || !ok {
+			return torn()
+		}
+		var value json.RawMessage
+		if dec.Decode(&value) != nil {
+			return torn()
+		}
+		if slices.Contains(seen, name) {
+			err = fmt.Errorf("the field %s stands there twice", name)
+		} else if err = r.set(name, value); err == nil {
+			seen = append(seen, name) // one of ours
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	if _, err := dec.Token(); err != nil { // the closing brace
+		return torn()
+	}
+	if _, err := dec.Token(); first == nil && !errors.Is(err, io.EOF) {
+		return errors.New("there is something after the request's JSON object")
+	}
+	return first
+}
+
+// set takes one field; null is as good as none.
+func (r *Request) set(name string, value json.RawMessage) error {
+	var to any
+	want := "a text"
+	switch name {
+	case "transaction":
+		to = &r.Transaction
+	case "device":
+		to, want = &r.Device, "a text, or null for the site"
+	case "condition":
+		to, want = &r.Condition, "a text, or null for all open ones"
+	case "by":
+		to = &r.By
+	case "note":
+		to = &r.Note
+	case "scope":
+		to, want = &r.Scope, "device or site"
+	case "until":
+		to, want = &r.Until, "a time as in 2026-11-22T10:00:00Z, or null"
+	case "step":
+		to = &r.Step
+	case "helped":
+		to, want = &r.Helped, "true or false"
+	case "from_seq":
+		to, want = &r.FromSeq, "a whole number"
+	default:
+		return fmt.Errorf("unknown field %q (transaction, device, condition, by, note, scope, until, step, helped and from_seq are known)",
+			CleanText(name, maxName))
+	}
+	// The year 1 would be no time, and no time is for ever.
+	if json.Unmarshal(value, to) != nil || to == &r.Until && r.Until.IsZero() && string(value) != "null" {
+		return fmt.Errorf("%s has no value that fits (%s)", name, want)
+	}
+	return nil
 }
 
 func (r *Request) check() error {
@@ -104,15 +183,22 @@ func (r *Request) check() error {
 		return fmt.Errorf("note has %d bytes (%d at most)", len(r.Note), maxNote)
 	case r.Scope != "" && r.Scope != string(ScopeDevice) && r.Scope != string(ScopeSite):
 		return fmt.Errorf("scope is %q (device or site)", r.Scope)
+	case !writable(r.Until.Time):
+		return errors.New("until is outside the years 1 to 9999")
 	case r.Verb == AddNote && strings.TrimSpace(r.Note) == "":
 		return errors.New("note is empty (the text to keep)")
 	}
+	r.Until.Time = r.Until.UTC()
 	r.By, r.Note = CleanText(r.By, maxBy), CleanText(r.Note, maxNote)
 	if r.Scope == "" {
 		r.Scope = string(ScopeDevice)
 	}
 	return nil
 }
+
+// writable tells that a time can be written in RFC 3339 and read again: an offset
+// can lead out of the years that it has digits for.
+func writable(t time.Time) bool { y := t.UTC().Year(); return y >= 1 && y <= 9999 }
 
 func verbList() string {
 	names := make([]string, 0, len(Verbs()))

@@ -3,6 +3,7 @@ package diagnose
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -13,6 +14,7 @@ type turn struct {
 	now     time.Time
 	started time.Time // for how long it takes
 	took    []Delivery
+	oldest  time.Duration // when the oldest of took came, by the inbox's clock
 	asked   chan error
 	answers []Response
 	changes []Change
@@ -49,11 +51,14 @@ func (t *turn) forget() { *t = turn{loop: t.loop, now: t.now, started: t.started
 // the same id may come back with the next message, as another device.
 func (t *turn) drain() {
 	for len(t.took) < batchSize && len(t.batch.Removed) == 0 {
-		d, ok := t.loop.inbox.take()
+		p, ok := t.loop.inbox.take()
 		if !ok {
 			return
 		}
-		t.take(d)
+		if len(t.took) == 0 || p.since < t.oldest {
+			t.oldest = p.since
+		}
+		t.take(p.Delivery)
 	}
 }
 
@@ -72,7 +77,7 @@ func (t *turn) take(d Delivery) {
 			answer.Error = err.Error()
 		}
 	case d.Observation != nil:
-		out := t.loop.opts.Engine.Observe(t.now, *d.Observation)
+		out := t.loop.opts.Engine.Observe(t.now, encodable(*d.Observation))
 		if out.Refused != "" {
 			t.loop.opts.Refused(RefusedInput{
 				At: t.now, Topic: d.Observation.Device, Source: d.Observation.Source, Reason: out.Refused,
@@ -81,6 +86,18 @@ func (t *turn) take(d Delivery) {
 		t.add(out)
 	}
 	t.answers = append(t.answers, answer)
+}
+
+// encodable drops a payload's own time that cannot be stored and read again,
+// whoever read the payload: it is a hint, and is not to stop the rest.
+func encodable(o Observation) Observation {
+	if o.SourceTS != nil && !digits(o.SourceTS) && !json.Valid(o.SourceTS) {
+		o.SourceTS = nil
+	}
+	if !writable(o.Reported) {
+		o.Reported = time.Time{}
+	}
+	return o
 }
 
 // add gathers an outcome.
@@ -134,7 +151,7 @@ func (t *turn) finish(ctx context.Context) error {
 // tell publishes what is durable, and lets it be acknowledged.
 func (t *turn) tell(pub Publication) {
 	o := &t.loop.opts
-	if !t.batch.Empty() {
+	if !t.batch.Empty() || len(pub.Snapshots) > 0 {
 		o.Publish(pub)
 	}
 	for i, d := range t.took {
@@ -152,9 +169,13 @@ func (t *turn) tell(pub Publication) {
 		clear(t.changes)
 		t.loop.changes = t.changes
 	}
-	o.Turned(Turn{
+	turn := Turn{
 		Deliveries: len(t.took), Changes: len(t.changes), Devices: len(t.order), Commit: t.commit, Took: time.Since(t.started),
-	})
+	}
+	if len(t.took) > 0 {
+		turn.Waited = time.Since(t.loop.inbox.made) - t.oldest
+	}
+	o.Turned(turn)
 }
 
 // assemble numbers the changes, encodes them once, and copies what is to be
