@@ -4,8 +4,8 @@ import (
 	"embed"
 	"io/fs"
 	"maps"
+	"path"
 	"slices"
-	"strings"
 )
 
 //go:embed packs
@@ -38,22 +38,21 @@ func load(shipped fs.FS, opts Options) (*Set, error) {
 	return compile(b), nil
 }
 
-// agentPack is the pack of the agent's own faults. It speaks more languages
-// than the codes do.
-const agentPack = "packs/agent/"
-
-// ShippedLanguages lists the languages in which some embedded pack of codes has
-// words, English first, the others sorted.
+// ShippedLanguages lists the languages in which every embedded pack has words,
+// English first, the others sorted. A language that some pack lacks is not
+// offered: half of it would be English.
 func ShippedLanguages() []string {
-	found := map[string]bool{}
+	packs := map[string]int{} // how many have words in a language
 	// The embedded files are there, or the program would not have been built.
 	files, _ := fs.Glob(embedded, "packs/*/text.*.yaml")
 	for _, file := range files {
-		l := canonical(textLanguage(file[strings.LastIndexByte(file, '/')+1:]))
-		if l != "" && !strings.HasPrefix(file, agentPack) {
-			found[l] = true
-		}
+		packs[canonical(textLanguage(path.Base(file)))]++
 	}
+	found := map[string]bool{}
+	for l, n := range packs {
+		found[l] = n == packs[english]
+	}
+	maps.DeleteFunc(found, func(l string, whole bool) bool { return l == "" || !whole })
 	delete(found, english)
 	return append([]string{english}, slices.Sorted(maps.Keys(found))...)
 }
