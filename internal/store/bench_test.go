@@ -36,3 +36,38 @@ func BenchmarkCommit(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/size, "µs/fault")
 }
+
+// BenchmarkSeal: what the witness of one commit costs.
+func BenchmarkSeal(b *testing.B) {
+	f := openIn(b, b.TempDir())
+	for b.Loop() {
+		f.note()
+	}
+}
+
+// BenchmarkOpen: what it takes to look at a whole store of 64 MiB.
+func BenchmarkOpen(b *testing.B) {
+	f := openWith(b, b.TempDir(), func(o *Options) { o.MaxSize = 128 << 20 })
+	a := acts{eventID: f.EventID, epoch: f.Epoch()}
+	for f.taken() < 64<<20 {
+		batch := a.next(250)
+		if err := f.Commit(context.WithoutCancel(b.Context()), &batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := f.cutWAL(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		s, err := Open(b.Context(), f.opts)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

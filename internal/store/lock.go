@@ -30,7 +30,9 @@ func lockDir(dir string) (*dirLock, error) {
 		}
 		return nil, fmt.Errorf("the state directory %s is in use by another fieldmedic, pid %s (stop that one, or set state.dir)", dir, holder(name))
 	}
-	if err := writePID(file); err != nil {
+	// The lock holds without the number in it, which only names us: a full disk
+	// is no reason not to start.
+	if err := writePID(file); err != nil && !noRoom(err) {
 		return nil, errors.Join(fmt.Errorf("write %s: %w", name, err), file.Close())
 	}
 	return &dirLock{file: file}, nil
@@ -45,11 +47,11 @@ func holder(name string) string {
 }
 
 func writePID(file *os.File) error {
-	if err := file.Truncate(0); err != nil {
+	pid := fmt.Appendf(nil, "%d\n", os.Getpid())
+	if _, err := file.WriteAt(pid, 0); err != nil { // over the old one: its block is there
 		return err
 	}
-	_, err := file.WriteAt([]byte(fmt.Sprintf("%d\n", os.Getpid())), 0)
-	return err
+	return file.Truncate(int64(len(pid)))
 }
 
 func (l *dirLock) release() error { return l.file.Close() }

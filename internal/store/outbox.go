@@ -1,11 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fieldmedic/internal/diagnose"
@@ -19,16 +21,27 @@ const (
 	tailBytes = 2 << 20
 )
 
-// tail holds the newest log entries, in order of seq, without gaps.
+// tail holds the newest log entries in order of seq: all that the log has from
+// low on.
 type tail struct {
 	mu      sync.Mutex
+	low     int64
 	entries []diagnose.LogEntry
 	bytes   int
+}
+
+func (t *tail) reset() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.low, t.entries, t.bytes = 0, nil, 0
 }
 
 func (t *tail) add(entries []diagnose.LogEntry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.low == 0 {
+		t.low = entries[0].Seq
+	}
 	for _, e := range entries {
 		e.At = time.UnixMilli(e.At.UnixMilli()) // as the file has it
 		t.entries = append(t.entries, e)
@@ -37,40 +50,85 @@ func (t *tail) add(entries []diagnose.LogEntry) {
 	over := 0
 	for len(t.entries)-over > tailSize || t.bytes > tailBytes {
 		t.bytes -= len(t.entries[over].Body)
+		t.low = t.entries[over].Seq + 1
 		over++
 	}
 	clear(t.entries[:over]) // the array stays in use until it is full
 	t.entries = t.entries[over:]
 }
 
+// cut follows the log: what is not above floor is gone, and each run has the
+// entry that stands for it in its place.
+func (t *tail) cut(floor int64, runs []run) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.low == 0 {
+		return
+	}
+	t.low = max(t.low, floor+1)
+	t.entries = slices.DeleteFunc(t.entries, func(e diagnose.LogEntry) bool { return e.Seq <= floor })
+	for _, r := range runs {
+		at, _ := t.find(r.From)
+		end, _ := t.find(r.To + 1)
+		t.entries = slices.Delete(t.entries, at, end)
+		if r.From >= t.low {
+			t.entries = slices.Insert(t.entries, at, r.entry)
+		} else if r.To >= t.low {
+			t.low = r.To + 1
+		}
+	}
+	t.bytes = 0
+	for i := range t.entries {
+		t.bytes += len(t.entries[i].Body)
+	}
+}
+
+// find is the place of the first entry that is not below seq.
+func (t *tail) find(seq int64) (int, bool) {
+	return slices.BinarySearchFunc(t.entries, seq, func(e diagnose.LogEntry, seq int64) int { return cmp.Compare(e.Seq, seq) })
+}
+
 // after answers from memory, or false when the file must be asked.
 func (t *tail) after(seq int64, limit int) ([]diagnose.LogEntry, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.entries) == 0 || t.entries[0].Seq > seq+1 {
+	if t.low == 0 || seq+1 < t.low {
 		return nil, false
 	}
-	from := min(int(seq+1-t.entries[0].Seq), len(t.entries))
+	from, _ := t.find(seq + 1)
 	to := min(from+limit, len(t.entries))
 	return slices.Clone(t.entries[from:to]), true
 }
 
 // After returns up to limit entries of the log above seq, in order. A row that
 // does not match its checksum is left out and logged: what is behind it must
-// not wait for it.
+// not wait for it. Where events were given up, the first of them has an entry of
+// type "dropped" in its place.
 func (s *Store) After(ctx context.Context, seq int64, limit int) ([]diagnose.LogEntry, error) {
 	if s.seq.Load() <= seq {
 		return nil, nil
 	}
-	if entries, ok := s.tail.after(seq, limit); ok {
-		return entries, nil
-	}
-	for {
-		entries, last, err := s.entries(ctx, "WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
-		if err != nil || len(entries) > 0 || last == 0 {
-			return entries, err
+	entries, ok := s.tail.after(seq, limit)
+	for last := int64(1); !ok && len(entries) == 0 && last != 0; {
+		var err error
+		if entries, last, err = s.entries(ctx, "WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit); err != nil {
+			return nil, s.reading(err)
 		}
 		seq = last // all of these are damaged: look behind them
+	}
+	if n := len(entries); n > 0 {
+		raise(&s.handed, entries[n-1].Seq)
+	}
+	return entries, nil
+}
+
+// raise moves a counter that never goes back.
+func raise(counter *atomic.Int64, to int64) {
+	for {
+		was := counter.Load()
+		if to <= was || counter.CompareAndSwap(was, to) {
+			return
+		}
 	}
 }
 
@@ -78,26 +136,26 @@ func (s *Store) After(ctx context.Context, seq int64, limit int) ([]diagnose.Log
 func (s *Store) History(ctx context.Context, device string, limit int) ([]diagnose.LogEntry, error) {
 	entries, _, err := s.entries(ctx, "WHERE device = ? ORDER BY seq DESC LIMIT ?", device, limit)
 	slices.Reverse(entries)
-	return entries, err
+	return entries, s.reading(err)
 }
 
 // entries reads rows of the log, and tells the number of the last one, good or
 // damaged; 0 when there was none.
 func (s *Store) entries(ctx context.Context, where string, args ...any) (entries []diagnose.LogEntry, seq int64, err error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT seq, at, device, condition, type, event_id, body, crc FROM log "+where, args...)
+	rows, err := s.read().QueryContext(ctx, "SELECT seq, at, device, condition, type, severity, event_id, body, n, crc FROM log "+where, args...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the log: %w", err)
 	}
 	defer func() { _ = rows.Close() }() // rows.Err below reports
 	for rows.Next() {
 		var e diagnose.LogEntry
-		var at, crc int64
-		if err := rows.Scan(&e.Seq, &at, &e.Device, &e.Condition, &e.Type, &e.EventID, &e.Body, &crc); err != nil {
+		var at, n, crc int64
+		if err := rows.Scan(&e.Seq, &at, &e.Device, &e.Condition, &e.Type, &e.Severity, &e.EventID, &e.Body, &n, &crc); err != nil {
 			return nil, 0, fmt.Errorf("read a row of the log: %w", err)
 		}
 		seq = e.Seq
-		if checksum(e.Body) != crc {
-			s.opts.Log.Error("a row of the log is damaged and left out", "seq", e.Seq, "err", errDamaged)
+		if sum(e.Seq, at, e.Device, e.Condition, string(e.Type), string(e.Severity), e.EventID, e.Body, n) != crc {
+			s.opts.Log.Error("a row of the log is damaged and left out", "seq", e.Seq, "err", s.reading(errDamaged))
 			continue
 		}
 		e.At = time.UnixMilli(at)
@@ -117,23 +175,21 @@ func (s *Store) Seq() int64 { return s.seq.Load() }
 
 // Published moves the cursor. It reaches the file with the next commit, or
 // within a second: after a crash that much is published again.
-func (s *Store) Published(seq int64) {
-	if seq > s.cursor.Load() {
-		s.cursor.Store(seq)
-	}
-}
+func (s *Store) Published(seq int64) { raise(&s.cursor, seq) }
 
 // saveCursor writes the cursor when no commit took it along.
 func (s *Store) saveCursor(ctx context.Context) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	cursor := s.cursor.Load()
-	if cursor == s.saved.Load() || s.stmts.cursor == nil {
+	if cursor == s.saved.Load() || s.broken.Load() != nil {
 		return nil
 	}
-	if _, err := s.stmts.cursor.ExecContext(ctx, strconv.FormatInt(cursor, 10)); err != nil {
-		return fmt.Errorf("save the publish cursor: %w", err)
+	text := strconv.FormatInt(cursor, 10)
+	if _, err := s.pools.Load().stmts.meta.ExecContext(ctx, metaCursor, text, sum(metaCursor, text)); err != nil {
+		return s.failed(ctx, fmt.Errorf("save the publish cursor: %w", err), false)
 	}
 	s.saved.Store(cursor)
+	s.note()
 	return nil
 }

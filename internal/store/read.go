@@ -11,21 +11,32 @@ import (
 	"fieldmedic/internal/diagnose"
 )
 
-// Restore reads everything that the engine starts from. A row that does not
-// match its checksum is left out and logged.
+// Restore reads everything that the engine starts from: first what is kept of
+// the agent and the site themselves, a record without an id, if there is one.
+// A row that does not match its checksum is left out and logged.
 func (s *Store) Restore(ctx context.Context) (diagnose.Restored, error) {
 	r := diagnose.Restored{Epoch: s.Epoch(), Seq: s.seq.Load(), SiteWide: make(map[string]*diagnose.SiteDecisions)}
-	err := s.EachDevice(ctx, func(rec diagnose.DeviceRecord) error {
+	site, ok, err := s.Device(ctx, "")
+	if err == nil && ok {
+		r.Devices = append(r.Devices, site)
+	}
+	if err != nil && !errors.Is(err, errDamaged) {
+		return r, err
+	}
+	err = s.EachDevice(ctx, func(rec diagnose.DeviceRecord) error {
 		r.Devices = append(r.Devices, rec)
 		return nil
 	})
 	if err != nil {
 		return r, err
 	}
-	err = s.each(ctx, s.read, "SELECT condition, body, 0 FROM sitewide", false, func(condition string, body []byte) error {
+	err = s.each(ctx, s.read(), "SELECT condition, body, crc FROM sitewide", func(row stored) error {
 		sd := new(diagnose.SiteDecisions)
-		r.SiteWide[condition] = sd
-		return json.Unmarshal(body, sd)
+		if err := json.Unmarshal(row.body, sd); err != nil {
+			return err
+		}
+		r.SiteWide[row.key] = sd
+		return nil
 	})
 	return r, err
 }
@@ -56,7 +67,7 @@ func (s *Store) EachDevice(ctx context.Context, f func(diagnose.DeviceRecord) er
 // when there are no more. Devices whose own row is damaged are left out, with
 // their problems.
 func (s *Store) page(ctx context.Context, after string) (page []diagnose.DeviceRecord, last string, err error) {
-	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := s.read().BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return nil, "", fmt.Errorf("read the store: %w", err)
 	}
@@ -67,22 +78,22 @@ func (s *Store) page(ctx context.Context, after string) (page []diagnose.DeviceR
 		return nil, "", err
 	}
 	places := make(map[string]int)
-	err = s.each(ctx, tx, "SELECT id, body, crc FROM device WHERE id > ? AND id <= ? ORDER BY id", true, func(id string, body []byte) error {
+	err = s.each(ctx, tx, "SELECT id, body, n, crc FROM device WHERE id > ? AND id <= ? ORDER BY id", func(row stored) error {
 		var rec diagnose.DeviceRecord
-		if err := json.Unmarshal(body, &rec); err != nil {
+		if err := json.Unmarshal(row.body, &rec); err != nil {
 			return err
 		}
-		places[id] = len(page)
+		places[row.key] = len(page)
 		page = append(page, rec)
 		return nil
 	}, after, end.String)
 	if err != nil {
 		return nil, "", err
 	}
-	const problems = "SELECT device, body, crc FROM problem WHERE device > ? AND device <= ? ORDER BY device, condition"
-	err = s.each(ctx, tx, problems, true, func(device string, body []byte) error {
-		if i, ok := places[device]; ok {
-			return addProblem(&page[i], body)
+	const problems = "SELECT device, condition, body, n, crc FROM problem WHERE device > ? AND device <= ? ORDER BY device, condition"
+	err = s.each(ctx, tx, problems, func(row stored) error {
+		if i, ok := places[row.key]; ok {
+			return addProblem(&page[i], row.body)
 		}
 		return nil
 	}, after, end.String)
@@ -98,30 +109,34 @@ func addProblem(rec *diagnose.DeviceRecord, body []byte) error {
 	return nil
 }
 
-// Device returns one device's record; false when it is not known.
+// Device returns one device's record; false when it is not known. The record
+// without an id is that of the agent and the site themselves.
 func (s *Store) Device(ctx context.Context, id string) (diagnose.DeviceRecord, bool, error) {
 	var rec diagnose.DeviceRecord
 	var body []byte
-	var crc int64
-	err := s.read.QueryRowContext(ctx, "SELECT body, crc FROM device WHERE id = ?", id).Scan(&body, &crc)
+	var n, crc int64
+	err := s.read().QueryRowContext(ctx, "SELECT body, n, crc FROM device WHERE id = ?", id).Scan(&body, &n, &crc)
 	if errors.Is(err, sql.ErrNoRows) {
 		return rec, false, nil
 	}
+	if err == nil && sum(id, body, n) != crc {
+		err = errDamaged
+	}
+	if err == nil {
+		err = json.Unmarshal(body, &rec)
+	}
+	if err == nil {
+		err = s.problems(ctx, &rec)
+	}
 	if err != nil {
-		return rec, false, fmt.Errorf("read device %q: %w", id, err)
+		return rec, false, fmt.Errorf("read device %q: %w", id, s.reading(err))
 	}
-	if checksum(body) != crc {
-		return rec, false, fmt.Errorf("read device %q: %w", id, errDamaged)
-	}
-	if err := json.Unmarshal(body, &rec); err != nil {
-		return rec, false, fmt.Errorf("read device %q: %w", id, err)
-	}
-	return rec, true, s.problems(ctx, &rec)
+	return rec, true, nil
 }
 
 func (s *Store) problems(ctx context.Context, rec *diagnose.DeviceRecord) error {
-	return s.each(ctx, s.read, "SELECT device, body, crc FROM problem WHERE device = ? ORDER BY condition", true,
-		func(_ string, body []byte) error { return addProblem(rec, body) }, rec.ID)
+	return s.each(ctx, s.read(), "SELECT device, condition, body, n, crc FROM problem WHERE device = ? ORDER BY condition",
+		func(row stored) error { return addProblem(rec, row.body) }, rec.ID)
 }
 
 // querier is a pool, or a transaction of it.
@@ -129,30 +144,50 @@ type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// each reads rows of (key, body, checksum).
-func (s *Store) each(ctx context.Context, db querier, query string, summed bool, f func(key string, body []byte) error, args ...any) error {
+// stored is a row of state: what it belongs to, and its body.
+type stored struct {
+	key  string
+	body []byte
+}
+
+// each reads whole rows of state, the checksum last. A row that is not what was
+// written, or that f cannot make sense of, is left out and logged.
+func (s *Store) each(ctx context.Context, db querier, query string, f func(stored) error, args ...any) error {
 	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return fmt.Errorf("read the store: %w", s.reading(err))
+	}
+	defer func() { _ = rows.Close() }() // rows.Err below reports
+	cols, err := rows.Columns()
 	if err != nil {
 		return fmt.Errorf("read the store: %w", err)
 	}
-	defer func() { _ = rows.Close() }() // rows.Err below reports
+	vals, to := make([]any, len(cols)), make([]any, len(cols))
+	for i := range vals {
+		to[i] = &vals[i]
+	}
 	for rows.Next() {
-		var key string
-		var body []byte
-		var crc int64
-		if err := rows.Scan(&key, &body, &crc); err != nil {
+		if err := rows.Scan(to...); err != nil {
 			return fmt.Errorf("read a row of the store: %w", err)
 		}
-		if summed && checksum(body) != crc {
-			s.opts.Log.Error("a row of the store is damaged and left out", "key", key, "err", errDamaged)
+		var row stored
+		row.key, _ = vals[0].(string)
+		last := len(vals) - 1
+		for _, v := range vals[1:last] {
+			if body, ok := v.([]byte); ok {
+				row.body = body
+			}
+		}
+		if crc, ok := vals[last].(int64); !ok || sum(vals[:last]...) != crc {
+			s.opts.Log.Error("a row of the store is damaged and left out", "key", row.key, "err", s.reading(errDamaged))
 			continue
 		}
-		if err := f(key, body); err != nil {
-			return fmt.Errorf("read %q of the store: %w", key, err)
+		if err := f(row); err != nil {
+			s.opts.Log.Error("a row of the store makes no sense and is left out", "key", row.key, "err", err)
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return fmt.Errorf("read the store: %w", err)
+		return fmt.Errorf("read the store: %w", s.reading(err))
 	}
 	return nil
 }
@@ -160,14 +195,50 @@ func (s *Store) each(ctx context.Context, db querier, query string, summed bool,
 // EachSnapshot calls f with what is to be shown now: the site first, then each
 // device.
 func (s *Store) EachSnapshot(ctx context.Context, f func(diagnose.Snapshot) error) error {
-	if err := f(s.Site()); err != nil {
+	site, _, err := s.Snapshot(ctx, "")
+	if err != nil {
 		return err
 	}
-	return s.EachDevice(ctx, func(rec diagnose.DeviceRecord) error { return f(rec.Snapshot(time.Now())) })
+	if err := f(site); err != nil {
+		return err
+	}
+	return s.EachDevice(ctx, func(rec diagnose.DeviceRecord) error { return f(rec.Snapshot(s.opts.Now())) })
 }
 
-// Site is the site's own snapshot. No rule of scope site exists yet, so it
-// dates from the store's first day and lists nothing.
+// Snapshot is what is to be shown now of a device, or with no id of the site;
+// false when the device is not known.
+func (s *Store) Snapshot(ctx context.Context, id string) (diagnose.Snapshot, bool, error) {
+	rec, ok, err := s.Device(ctx, id)
+	if err != nil {
+		return diagnose.Snapshot{}, false, err
+	}
+	if id != "" {
+		if !ok {
+			return diagnose.Snapshot{}, false, nil
+		}
+		return rec.Snapshot(s.opts.Now()), true, nil
+	}
+	site := diagnose.Snapshot{UpdatedAt: time.UnixMilli(s.born.Load())}
+	if ok {
+		site = rec.Snapshot(s.opts.Now())
+	}
+	site.Heard = true
+	return site, true, nil
+}
+
+// siteWait is how long a reader of the site's snapshot waits.
+const siteWait = 2 * time.Second
+
+// Site is the site's own snapshot: what the agent says of itself, and what
+// concerns many devices. Until there is anything it dates from the store's first
+// day; so it does where it cannot be read, which is logged.
 func (s *Store) Site() diagnose.Snapshot {
-	return diagnose.Snapshot{UpdatedAt: s.born, Heard: true}
+	ctx, done := context.WithTimeout(context.Background(), siteWait)
+	defer done()
+	site, _, err := s.Snapshot(ctx, "")
+	s.trouble("read the site's snapshot", err)
+	if err != nil {
+		return diagnose.Snapshot{UpdatedAt: time.UnixMilli(s.born.Load()), Heard: true}
+	}
+	return site
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -24,12 +25,24 @@ type fixture struct {
 	log  *bytes.Buffer
 }
 
+func newOptions(dir string, log *bytes.Buffer) Options {
+	if log == nil {
+		log = new(bytes.Buffer)
+	}
+	return Options{Dir: dir, Retention: time.Hour, MaxSize: 64 << 20, Log: slog.New(slog.NewTextHandler(log, nil))}
+}
+
 func openIn(t testing.TB, dir string) *fixture {
 	t.Helper()
+	return openWith(t, dir, nil)
+}
+
+func openWith(t testing.TB, dir string, change func(*Options)) *fixture {
+	t.Helper()
 	var log bytes.Buffer
-	opts := Options{
-		Dir: dir, Retention: time.Hour, MaxSize: 64 << 20,
-		Log: slog.New(slog.NewTextHandler(&log, nil)),
+	opts := newOptions(dir, &log)
+	if change != nil {
+		change(&opts)
 	}
 	s, err := Open(t.Context(), opts)
 	if err != nil {
@@ -61,7 +74,7 @@ func (f *fixture) entries(from, to int64, size int) []diagnose.LogEntry {
 	for seq := from; seq <= to; seq++ {
 		list = append(list, diagnose.LogEntry{
 			Seq: seq, At: noon.Add(time.Duration(seq) * time.Second), Device: fmt.Sprintf("dev-%d", seq%2),
-			Condition: "offline", Type: diagnose.Raised, EventID: f.EventID(seq),
+			Condition: "offline", Type: diagnose.Cleaned, Severity: diagnose.Major, EventID: f.EventID(seq),
 			Body: bytes.Repeat([]byte{'a' + byte(seq%26)}, size),
 		})
 	}
@@ -195,28 +208,41 @@ func TestSecondOpenNamesThePID(t *testing.T) {
 func TestNewerSchemaIsRefusedAndLeftAlone(t *testing.T) {
 	f := openIn(t, t.TempDir())
 	epoch := f.Epoch()
-	if _, err := f.write.ExecContext(t.Context(), "PRAGMA user_version = 2"); err != nil {
-		t.Fatal(err)
-	}
+	f.tell(t, "3")
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
 	_, err := Open(t.Context(), f.opts)
-	if err == nil || !strings.Contains(err.Error(), "schema 2, this program knows 1") {
+	var newer *NewerSchemaError
+	if !errors.As(err, &newer) || !strings.Contains(err.Error(), "schema 3, this program knows 2") {
 		t.Fatalf("got %v", err)
 	}
-	db, err := f.openDB(filepath.Join(f.opts.Dir, FileName), "rw", 1)
-	if err != nil {
+	if f.Store.pools.Load().write, err = openDB(f.file, "rw", f.opts.MaxSize); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.ExecContext(t.Context(), "PRAGMA user_version = 1"); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
+	f.tell(t, "2")
+	if err := f.Store.pools.Load().write.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if got := openIn(t, f.opts.Dir).Epoch(); got != epoch {
 		t.Fatalf("epoch %s became %s: the file was made anew", epoch, got)
+	}
+}
+
+// tell makes the file say that it has another schema.
+func (f *fixture) tell(t *testing.T, version string) {
+	t.Helper()
+	db := f.pools.Load().write
+	for _, do := range []func() error{
+		func() error { _, err := db.ExecContext(t.Context(), "PRAGMA user_version = "+version); return err },
+		func() error {
+			_, err := db.ExecContext(t.Context(), "UPDATE meta SET value = ?, crc = ? WHERE key = 'schema'", version, sum(metaSchema, version))
+			return err
+		},
+	} {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -239,7 +265,7 @@ func TestPragmas(t *testing.T) {
 		"journal_mode": "wal", "synchronous": "2", "auto_vacuum": "2",
 	} {
 		var got string
-		if err := f.write.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
+		if err := f.pools.Load().write.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
 			t.Errorf("%s = %q (%v), want %q", pragma, got, err, want)
 		}
 	}
@@ -275,4 +301,24 @@ func TestRunSavesTheCursorAndEnds(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
+}
+
+// crashed opens a copy of the directory as a crash would leave it: of the
+// running store's files as they are now.
+func (f *fixture) crashed(t *testing.T) *fixture {
+	t.Helper()
+	return openIn(t, f.image(t))
+}
+
+// image is such a copy.
+func (f *fixture) image(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(f.opts.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, FileName+"-shm")); err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return dir
 }

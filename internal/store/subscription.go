@@ -12,7 +12,7 @@ import (
 // outlive the configuration that named them, as the broker's session does.
 func (s *Store) Subscriptions(ctx context.Context) ([]string, error) {
 	var text string
-	err := s.read.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'subscriptions'").Scan(&text)
+	err := s.read().QueryRowContext(ctx, "SELECT value FROM meta WHERE key = ?", metaFilters).Scan(&text)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -34,9 +34,9 @@ func (s *Store) SetSubscriptions(ctx context.Context, filters []string) error {
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	_, err = s.write.ExecContext(ctx, "INSERT INTO meta VALUES ('subscriptions', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", string(text))
+	_, err = s.pools.Load().stmts.meta.ExecContext(ctx, metaFilters, string(text), sum(metaFilters, string(text)))
 	if err != nil {
-		return fmt.Errorf("write the subscriptions: %w", err)
+		return s.failed(ctx, fmt.Errorf("write the subscriptions: %w", err), false)
 	}
 	return nil
 }

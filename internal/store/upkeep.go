@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -20,136 +21,136 @@ const (
 
 // walPages is how long the write-ahead log grows before a commit moves it into
 // the file, in pages: an eighth of what the store may take, within bounds.
-func walPages(maxSize int64) int64 { return max(64, min(maxSize/8/pageSize, 2000)) }
+func walPages(maxSize int64) int64 { return max(32, min(maxSize/8/pageSize, 2000)) }
 
 // Run saves the cursor, moves the write-ahead log into the file, and trims old
-// history, until ctx ends. Trouble is logged and tried again: it is the commit
-// that says whether the store works.
+// history, until ctx ends. Trouble is logged once until it stops, and tried
+// again: it is the commit that says whether the store works.
 func (s *Store) Run(ctx context.Context) error {
 	save, trim := time.NewTicker(cursorEvery), time.NewTicker(trimEvery)
 	defer save.Stop()
 	defer trim.Stop()
 	for {
-		var err error
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-save.C:
-			err = s.settle(ctx)
+			s.chore(ctx, "save the cursor", s.saveCursor)
+			s.chore(ctx, "move the write-ahead log into the file", s.checkpoint)
+			s.measure()
+			s.chore(ctx, "keep the store's file small", s.keepSmall)
 		case <-trim.C:
-			err = s.Trim(ctx, time.Now())
-		}
-		if err != nil && ctx.Err() == nil {
-			s.opts.Log.Warn("upkeep of the store", "err", err)
+			s.chore(ctx, "trim old history", func(ctx context.Context) error { return s.Trim(ctx, s.opts.Now()) })
+			s.sayGivenUp()
+			s.chore(ctx, "keep the reserve", func(context.Context) error { return s.keepReserve() })
+			s.chore(ctx, "keep the seal", func(context.Context) error { return s.keepSeal() })
 		}
 	}
 }
 
-func (s *Store) settle(ctx context.Context) error {
-	if err := s.saveCursor(ctx); err != nil {
-		return err
+// chore does one of the above.
+func (s *Store) chore(ctx context.Context, what string, do func(context.Context) error) {
+	if err := do(ctx); ctx.Err() == nil {
+		s.trouble(what, err)
 	}
+}
+
+// checkpoint moves what commits wrote into the file, as far as readers let it.
+func (s *Store) checkpoint(ctx context.Context) error {
 	if !s.dirty.Swap(false) {
 		return nil
 	}
-	if _, err := s.upkeep.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
+	if _, err := s.pools.Load().upkeep.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
+		s.dirty.Store(true)
 		return fmt.Errorf("move the write-ahead log into the file: %w", err)
 	}
 	return nil
 }
 
-// Trim lets go of published history that is older than the retention, and then
-// of the oldest while the file is larger than it may be. What is not published
-// yet is never let go here.
+// keepSmall holds file and write-ahead log to their size.
+func (s *Store) keepSmall(ctx context.Context) error {
+	if err := s.shrink(ctx); err != nil {
+		return err
+	}
+	limit := s.limit.Load()
+	if s.taken() <= limit && sizeOf(s.file+"-wal") <= limit/4 && sizeOf(s.file) <= (s.filePages()+walPages(limit))*pageSize {
+		return nil
+	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.broken.Load() != nil {
+		return nil
+	}
+	return s.cutWAL(ctx)
+}
+
+// Trim lets go of published history that is older than the retention, unless
+// the clock is not to be believed, and of as much as the size asks for.
 func (s *Store) Trim(ctx context.Context, now time.Time) error {
-	if err := s.saveCursor(ctx); err != nil {
-		return err
+	for !s.opts.ClockSuspect() {
+		n, err := s.trimOld(ctx, now)
+		if err != nil {
+			return err
+		}
+		if n < trimRows {
+			break
+		}
 	}
-	old, err := s.trimOld(ctx, now.Add(-s.opts.Retention))
-	if err != nil {
-		return err
-	}
-	large, err := s.trimLarge(ctx)
-	if err != nil || !old && !large {
-		return err
-	}
-	return s.truncate(ctx)
+	return s.keepSmall(ctx)
 }
 
-// trimOld lets go of what is older than cutoff, and tells whether there was
-// any.
-func (s *Store) trimOld(ctx context.Context, cutoff time.Time) (trimmed bool, err error) {
-	for {
-		n, err := s.deleteOldest(ctx, "at < ?", cutoff.UnixMilli())
-		if err != nil || n == 0 {
-			return trimmed, err
-		}
-		trimmed = true
-	}
-}
-
-// trimLarge lets go of the oldest while the file is larger than it may be, less
-// the room that the write-ahead log takes.
-func (s *Store) trimLarge(ctx context.Context) (trimmed bool, err error) {
-	most := s.opts.MaxSize - walPages(s.opts.MaxSize)*pageSize
-	for {
-		size, err := s.size(ctx)
-		if err != nil || size <= most {
-			return trimmed, err
-		}
-		n, err := s.deleteOldest(ctx, "1")
-		if err != nil || n == 0 {
-			return trimmed, err
-		}
-		trimmed = true
-		if err := s.vacuum(ctx); err != nil {
-			return trimmed, err
-		}
-	}
-}
-
-// truncate moves the write-ahead log into the file and cuts both to what they
-// hold.
-func (s *Store) truncate(ctx context.Context) error {
+// trimOld lets go of up to trimRows of what is too old. The order of the log is
+// the order of time, whatever a clock that jumped made of the stamps: a row is
+// as old as the newest stamp up to it, and stamps from the future say nothing.
+func (s *Store) trimOld(ctx context.Context, now time.Time) (int, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if _, err := s.write.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
-		return fmt.Errorf("cut the write-ahead log: %w", err)
+	if s.broken.Load() != nil {
+		return 0, nil
 	}
-	return nil
-}
-
-func (s *Store) deleteOldest(ctx context.Context, where string, args ...any) (int64, error) {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	// The cursor in the file, not the one in memory: were the newest rows gone
-	// and the cursor behind them, a crash would make their numbers be given
-	// again, to other events with the same ids.
-	args = append(args, s.saved.Load(), trimRows)
-	res, err := s.write.ExecContext(ctx,
-		"DELETE FROM log WHERE seq IN (SELECT seq FROM log WHERE "+where+" AND seq <= ? ORDER BY seq LIMIT ?)", args...)
+	w, err := s.begin(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("trim history: %w", err)
+		return 0, s.failed(ctx, err, false)
 	}
-	return res.RowsAffected()
-}
-
-// size is what the file's pages in use take, in bytes.
-func (s *Store) size(ctx context.Context) (int64, error) {
-	var size int64
-	err := s.read.QueryRowContext(ctx,
-		"SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size").Scan(&size)
+	defer w.rollback()
+	cursor, cutoff := s.cursor.Load(), now.Add(-s.opts.Retention).UnixMilli()
+	list, err := look(w, s.floor, cursor, trimRows, math.MaxInt64, func(*outRow) bool { return false })
 	if err != nil {
-		return 0, fmt.Errorf("read the size of the store: %w", err)
+		return 0, s.failed(ctx, err, false)
 	}
-	return size, nil
+	c := cut{floor: s.floor, skip: s.skip}
+	n := old(list, now.UnixMilli(), cutoff, &c)
+	if n == 0 {
+		return 0, nil
+	}
+	w.direct("DELETE FROM log WHERE seq <= ?", c.floor)
+	s.noteCut(w, &c, cursor)
+	if w.err == nil {
+		err = s.keepCut(w, c)
+	} else {
+		err = w.err
+	}
+	if err != nil {
+		return 0, s.failed(ctx, fmt.Errorf("trim history: %w", err), false)
+	}
+	return n, nil
 }
 
-func (s *Store) vacuum(ctx context.Context) error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	if _, err := s.write.ExecContext(ctx, "PRAGMA incremental_vacuum(2000)"); err != nil {
-		return fmt.Errorf("give free pages back: %w", err)
+// old counts the rows at the front of the list that are older than cutoff.
+func old(list []outRow, now, cutoff int64, c *cut) int {
+	n, newest := 0, int64(-1)
+	for i, r := range list {
+		if r.at <= now {
+			newest = max(newest, r.at)
+		}
+		if newest >= cutoff {
+			break
+		}
+		if newest >= 0 {
+			n = i + 1
+			c.floor = r.To
+			c.freed += r.bytes
+		}
 	}
-	return nil
+	return n
 }
