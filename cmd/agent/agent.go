@@ -52,8 +52,6 @@ type agent struct {
 	dropped atomic.Int64
 	// adopted: the topics that the broker retains were compared once.
 	adopted atomic.Bool
-	// waited: it was told that the start waits for room on the disk.
-	waited bool
 }
 
 // setup is the configuration and rules that are in force.
@@ -83,7 +81,7 @@ func (a *agent) openStore(ctx context.Context, cfg *Config) error {
 	a.store, err = store.Open(ctx, store.Options{
 		Dir: cfg.State.Dir, Retention: cfg.Store.Retention, MaxSize: int64(cfg.Store.MaxSize), Log: a.log,
 		Now: a.time, ClockSuspect: func() bool { return a.clock != nil && a.clock.suspect() },
-		Lost: a.lost, Waiting: a.waitForRoom,
+		Lost: a.lost, Waiting: a.waitForStore,
 	})
 	if err != nil {
 		return fmt.Errorf("open the store: %w", err)
@@ -97,6 +95,9 @@ func (a *agent) openStore(ctx context.Context, cfg *Config) error {
 		Publish: a.publish, Refused: a.refuse, Turned: a.turned, Storage: a.storage, Dropped: a.drop,
 		EventID: a.store.EventID, Epoch: a.store.Epoch, Seq: a.store.Seq(),
 		Now: a.clock.now, Clock: a.clock.reading,
+		Unencodable: func(c diagnose.Change, err error) {
+			a.log.Error("an event cannot be written and is left out", "device", c.Diagnosis.Device, "condition", c.Diagnosis.Condition, "err", err)
+		},
 	})
 	a.own = newOwnFaults(a.clock.now, a.loop.Deliver, func(names []string) { a.outbound.SetFaults(names) })
 	return nil
@@ -148,7 +149,7 @@ func (a *agent) openBroker(_ context.Context, cfg *Config) error {
 	}
 	a.broker, err = mqtt.StartBroker(mqtt.BrokerOptions{
 		Listeners: a.brokerListeners, Username: cfg.MQTT.Username, Password: secret, Agent: cfg.MQTT.ClientID,
-		Root: cfg.MQTT.BaseTopic + "/" + mqtt.EscapeID(cfg.Gateway) + "/", Skipped: a.inbound.TooLarge, Log: a.log,
+		Root: rootTopic(cfg), Skipped: a.inbound.TooLarge, Log: a.log,
 	})
 	return err
 }
@@ -166,11 +167,16 @@ func (a *agent) openMQTT(ctx context.Context, cfg *Config) error {
 	if err != nil {
 		return err
 	}
+	former, err := a.formerRoots(ctx, rootTopic(cfg))
+	if err != nil {
+		return err
+	}
 	shown := shelf{a.store, a}
 	a.outbound = mqtt.NewPublisher(mqtt.PublisherOptions{
 		Server: server, ClientID: cfg.MQTT.ClientID, Base: cfg.MQTT.BaseTopic, Gateway: cfg.Gateway,
 		Epoch: a.store.Epoch, Outbox: a.store, Snapshots: shown.EachSnapshot, Snapshot: shown.Snapshot,
-		Words: a.words, Published: a.published, SetAside: a.store.SetAside, Ahead: a.setBack, Adopt: a.adopt, Log: a.log,
+		Words: a.words, Published: a.published, SetAside: a.store.SetAside, Ahead: a.setBack, Adopt: a.adopt,
+		Former: former, Cleaned: func(gone string) { a.forgetRoot(ctx, gone) }, Log: a.log,
 	})
 	a.inbound = mqtt.NewInbound(mqtt.InboundOptions{
 		Server: server, ClientID: cfg.MQTT.ClientID, Base: cfg.MQTT.BaseTopic, Gateway: cfg.Gateway,

@@ -36,6 +36,11 @@ func (a *agent) server(cfg *Config) (mqtt.Server, error) {
 	return s, err
 }
 
+// rootTopic is what all topics of this gateway begin with.
+func rootTopic(cfg *Config) string {
+	return cfg.MQTT.BaseTopic + "/" + mqtt.EscapeID(cfg.Gateway) + "/"
+}
+
 // readSecret reads a password; a line end behind it is not part of it.
 func readSecret(file string) (string, error) {
 	if file == "" {

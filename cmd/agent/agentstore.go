@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -62,15 +63,47 @@ func (a *agent) takeInventory(ctx context.Context) error {
 	return nil
 }
 
-// waitForRoom is told each time that the store could not be opened for want of
-// room: systemd is not to end a start that waits for it.
-func (a *agent) waitForRoom(err error) {
-	if !a.waited {
-		a.waited = true
-		a.log.Error("the store cannot be opened, for the disk is full; this waits until there is room", "state", diagnose.StorageFull, "err", err)
+// waitForStore is told each time that the store could not be opened for want of
+// room, or for an error of the disk: systemd is not to end a start that waits
+// for it. The store itself logs it.
+func (a *agent) waitForStore(err error) {
+	fault := diagnose.StorageFailed
+	if storage, ok := errors.AsType[*diagnose.JournalError](err); ok {
+		fault = storage.Fault
 	}
-	_, _ = daemon.SdNotify(false, fmt.Sprintf("STATUS=%s: waiting for room on the disk\nEXTEND_TIMEOUT_USEC=%d",
-		diagnose.StorageFull, time.Minute.Microseconds())) // without systemd there is nobody to tell
+	_, _ = daemon.SdNotify(false, fmt.Sprintf("STATUS=%s: waiting for the disk\nEXTEND_TIMEOUT_USEC=%d",
+		fault, time.Minute.Microseconds())) // without systemd there is nobody to tell
+}
+
+// formerRoots remembers under which root this run publishes, and answers those
+// of earlier runs, under which something of ours may be retained.
+func (a *agent) formerRoots(ctx context.Context, root string) ([]string, error) {
+	roots, err := a.store.Roots(ctx)
+	if err != nil {
+		return nil, err
+	}
+	former := slices.DeleteFunc(slices.Clone(roots), func(r string) bool { return r == root })
+	if len(former) == len(roots) {
+		// Where it cannot be written, the next run that can will know this root.
+		if err := a.store.SetRoots(ctx, append(former, root)); err != nil {
+			a.log.Warn("remember where topics are published", "err", err)
+		}
+	}
+	return former, nil
+}
+
+// forgetRoot is told that nothing of ours is retained under a former root.
+func (a *agent) forgetRoot(ctx context.Context, gone string) {
+	ctx = context.WithoutCancel(ctx)
+	roots, err := a.store.Roots(ctx)
+	if err == nil {
+		err = a.store.SetRoots(ctx, slices.DeleteFunc(roots, func(r string) bool { return r == gone }))
+	}
+	if err != nil {
+		a.log.Warn("forget where topics were published", "err", err)
+		return
+	}
+	a.log.Info("what was retained under a former base topic or gateway id is gone", "root", gone)
 }
 
 // setBack is told that the broker has seen events of our epoch that the store

@@ -41,6 +41,7 @@ const (
 	metaFloor    = "floor"  // numbers up to it were let go of on purpose
 	metaCommit   = "commit" // the last commit, where no row tells it
 	metaFilters  = "subscriptions"
+	metaRoots    = "roots"
 )
 
 // table is what the readers of whole files know of a table: its columns but
