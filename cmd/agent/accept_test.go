@@ -88,6 +88,36 @@ func TestMosquitto(t *testing.T) {
 	}
 }
 
+// TestFormerTopics: what was retained under another base topic is gone after
+// the next start, and what is somebody else's there stays.
+func TestFormerTopics(t *testing.T) {
+	b, err := mosquitto.Start(mosquitto.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Kill() })
+	state := t.TempDir()
+	config := "mqtt:\n  broker: " + b.URL() + "\n"
+	r := startAgent(t, config, "--state-dir", state, "--mqtt-base-topic", "old")
+	a := connectApp(t, b.Address())
+	a.report("devices/ac-7/status", `{"status":-4013}`)
+	eventually(t, "the device is published", func() bool { return mosquittoSub(t, b.Address(), "old/gw-01/device/ac-7") != "" })
+	a.publish("old/gw-02/state", "another's", true)
+	r.stop()
+	startAgent(t, config, "--state-dir", state, "--mqtt-base-topic", "new")
+	eventually(t, "the former topics are gone", func() bool {
+		for _, topic := range []string{"state", "info", "site", "device/ac-7", "self/watermark"} {
+			if mosquittoSub(t, b.Address(), "old/gw-01/"+topic) != "" {
+				return false
+			}
+		}
+		return true
+	})
+	if mosquittoSub(t, b.Address(), "new/gw-01/device/ac-7") == "" || mosquittoSub(t, b.Address(), "old/gw-02/state") == "" {
+		t.Error("what is published now, or is another's, is gone")
+	}
+}
+
 // vendorCodes reads the vendor's list.
 func vendorCodes(t *testing.T) map[int32]string {
 	t.Helper()
