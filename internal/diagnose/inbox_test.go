@@ -52,7 +52,8 @@ func TestInboxFlood(t *testing.T) {
 	}
 	taken, n := []string{}, 0
 	for ; len(taken) < 3 && n < 1000; n++ {
-		for b.put(sent(fmt.Sprint("oven-", n), SaysFault, -7, true, false, n)) && !b.first.full() {
+		for in := true; in && !b.first.full(); {
+			in = b.put(sent(fmt.Sprint("oven-", n), SaysFault, -7, true, false, n))
 		}
 		if d, _ := b.take(); !d.Critical {
 			taken = append(taken, d.device())

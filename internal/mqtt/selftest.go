@@ -183,8 +183,11 @@ func (f *outflow) tryAgain(ctx context.Context) error {
 			return errAgain
 		}
 		first, err := f.opts.Outbox.After(ctx, f.past.proven, 1)
-		if err != nil || len(first) == 0 {
-			return nil // the store has its own troubles, or gave it up
+		if err != nil {
+			return nil //nolint:nilerr // the store's troubles are told by others, and are no reason to go
+		}
+		if len(first) == 0 {
+			return nil // it was given up
 		}
 		m := message{topic: t.denied, payload: first[0].Body}
 		return f.post(ctx, m, suspect{topic: m.topic, seq: first[0].Seq}, f.echoes.expect(m))
