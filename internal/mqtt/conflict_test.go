@@ -57,6 +57,7 @@ func hasty(links ...*link) {
 
 // TestPitfall23 is another client on the client id of the inbound connection.
 func TestPitfall23Rival(t *testing.T) {
+	t.Parallel()
 	l := startLive(t, mosquitto.Options{})
 	l.proxy = startProxy(t, l.broker.Address())
 	log := &logged{}
@@ -98,10 +99,14 @@ func TestPitfall23Rival(t *testing.T) {
 // TestPitfall23TwoAgents: one of two names it and falls silent, and the other
 // one serves.
 func TestPitfall23TwoAgents(t *testing.T) {
+	t.Parallel()
 	l := startLive(t, mosquitto.Options{})
 	other := newLive(t, l.broker)
 	for _, one := range []*live{l, other} {
-		one.tune = func(l *live) { hasty(&l.in.link, &l.out.link); l.in.link.pace.taken, l.out.link.pace.taken = time.Minute, time.Minute }
+		one.tune = func(l *live) {
+			hasty(&l.in.link, &l.out.link)
+			l.in.link.pace.taken, l.out.link.pace.taken = time.Minute, time.Minute
+		}
 	}
 	other.change = func(l *live) { l.inOpts.Gateway, l.opts.Gateway = "another", "another" }
 	l.run(statusSource(t))

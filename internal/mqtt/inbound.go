@@ -14,8 +14,8 @@ import (
 	"fieldmedic/internal/diagnose"
 )
 
-// InboundOptions are what the inbound connection needs; every field but
-// Requests must be set.
+// InboundOptions are what the inbound connection needs; every field must be set
+// but Requests and Now.
 type InboundOptions struct {
 	Server   Server
 	ClientID string
@@ -38,12 +38,10 @@ type InboundOptions struct {
 	// Remember stores those of this run.
 	Remembered []string
 	Remember   func([]string) error
-	Log        *slog.Logger
+	// Now is the time that messages are received at. Nil: time.Now.
+	Now func() time.Time
+	Log *slog.Logger
 }
-
-// maxVerb is the longest verb that is answered, in bytes: a longer one may not
-// even fit into a topic.
-const maxVerb = 64
 
 // reading is what a message is read with; it is swapped as a whole.
 type reading struct {
@@ -67,6 +65,9 @@ type Inbound struct {
 
 // NewInbound returns a connection that is not open yet.
 func NewInbound(opts InboundOptions) *Inbound {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
 	in := &Inbound{
 		opts:     opts,
 		changed:  make(chan struct{}, 1),
@@ -75,7 +76,7 @@ func NewInbound(opts InboundOptions) *Inbound {
 	}
 	in.link = link{name: "inbound", log: opts.Log, pace: defaultPace(), profile: profile{
 		server: opts.Server, clientID: opts.ClientID, manual: true, handler: in.handle,
-		skipped: func(t tooLarge) { in.TooLarge(t.topic, t.bytes, t.head) },
+		skipped: in.skipped,
 	}}
 	in.use(opts.Sources, opts.Requests)
 	return in
@@ -83,6 +84,15 @@ func NewInbound(opts InboundOptions) *Inbound {
 
 // State tells how the connection stands.
 func (in *Inbound) State() LinkStatus { return in.link.state() }
+
+// Pause closes the connection, and makes no other until Resume: nothing can be
+// kept now. What was not acknowledged the broker sends again then, and what is
+// published meanwhile it keeps. The state is LinkPaused with the reason. It does
+// not block.
+func (in *Inbound) Pause(reason error) { in.link.hold(reason) }
+
+// Resume ends a pause; without one it does nothing. It does not block.
+func (in *Inbound) Resume() { in.link.letGo() }
 
 // SetSources swaps the sources and the allowed verbs while the connection
 // stands: filters that are gone are unsubscribed.
@@ -145,11 +155,13 @@ func (in *Inbound) Run(ctx context.Context) error {
 func (in *Inbound) subscribe(ctx context.Context, s *session, filters, standing []string, remembered *[]string) error {
 	gone := without(*remembered, filters)
 	union := slices.Concat(filters, gone)
-	if err := in.opts.Remember(union); err != nil {
-		return fmt.Errorf("remember the subscriptions: %w", err)
+	if len(without(filters, *remembered)) > 0 { // else it is what is remembered
+		if err := in.opts.Remember(union); err != nil {
+			return fmt.Errorf("remember the subscriptions: %w", err)
+		}
+		*remembered = union
 	}
-	*remembered = union
-	if err := s.subscribe(ctx, without(filters, standing), qos); err != nil {
+	if err := s.subscribe(ctx, without(filters, standing)); err != nil {
 		return err
 	}
 	if len(gone) == 0 {
@@ -189,7 +201,7 @@ func (in *Inbound) handle(s *session, m paho.Message) {
 		return
 	}
 	var d diagnose.Delivery
-	o, refused := r.decoder.Decode(m.Topic(), m.Payload(), m.Retained(), time.Now())
+	o, refused := r.decoder.Decode(m.Topic(), m.Payload(), m.Retained(), in.opts.Now())
 	source := o.Source
 	if refused != nil {
 		d.Refused, source = refused, refused.Source
@@ -214,7 +226,7 @@ const (
 // max_inflight_messages 20, once acknowledgements came in. When there is no
 // room for long, the connection is given up, and the broker sends again.
 func (in *Inbound) deliver(s *session, r *reading, m paho.Message, d diagnose.Delivery) {
-	d.Ack = s.acknowledgement(m)
+	d.Ack, d.Droppable = s.acknowledgement(m), m.Qos() == 0
 	for start := time.Now(); !in.opts.Deliver(d); time.Sleep(fullPoll) {
 		switch {
 		case m.Qos() == 0:
@@ -239,40 +251,4 @@ func (in *Inbound) miss(r *reading, m paho.Message) {
 		name = source.Name
 	}
 	in.opts.Dropped(name)
-}
-
-// ask takes a request. A retained one was for somebody long ago; a bad or
-// forbidden one is answered at once.
-func (in *Inbound) ask(s *session, r *reading, verb diagnose.Verb, m paho.Message) {
-	if m.Retained() {
-		s.acknowledge(m)
-		return
-	}
-	if len(verb) > maxVerb {
-		s.acknowledge(m) // no verb of anybody's, and no topic to answer on
-		return
-	}
-	request, err := diagnose.ParseRequest(verb, m.Payload())
-	if err == nil && !slices.Contains(r.requests, verb) {
-		err = fmt.Errorf("%s is not allowed over MQTT (the gateway's operator allows it with mqtt.requests)", verb)
-	}
-	if err != nil {
-		in.opts.Respond(verb, diagnose.Response{Transaction: request.Transaction, Error: err.Error()})
-		s.acknowledge(m)
-		return
-	}
-	in.deliver(s, r, m, diagnose.Delivery{
-		Request: &request,
-		Respond: func(answer diagnose.Response) { in.opts.Respond(verb, answer) },
-	})
-}
-
-// TooLarge records a packet that was read past and acknowledged: its topic,
-// its length in bytes, and the start of its payload.
-func (in *Inbound) TooLarge(topic string, bytes int, head []byte) {
-	refused := in.reading.Load().decoder.RefuseTooLarge(topic, head, bytes, time.Now())
-	in.opts.Received(refused.Source)
-	if !in.opts.Deliver(diagnose.Delivery{Refused: refused}) {
-		in.opts.Dropped(refused.Source)
-	}
 }

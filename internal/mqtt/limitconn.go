@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -60,8 +61,20 @@ type limitConn struct {
 	// each part of a packet that is read past is given as much, for the one who
 	// sets deadlines sees nothing of it.
 	patience atomic.Int64
-	// writing makes one write of a packet and its deadline.
-	writing sync.Mutex
+	// writing makes one write of a packet and its deadline, which is writeLimit
+	// ahead.
+	writing    sync.Mutex
+	writeLimit time.Duration
+	// heard and sent count bytes, and owed the packets that the broker has to
+	// answer: what the watch goes by. raw is the system's handle, or nil.
+	heard, sent, owed atomic.Int64
+	raw               syscall.RawConn
+	// behind is told of the acknowledgement that a packet needs which was read
+	// past, and how many messages of QoS 1 and 2 came before it. Nil: it is sent
+	// at once.
+	behind func(messages int64, qos byte, id uint16)
+	// messages counts those that were handed on.
+	messages int64
 	// header of the present packet that was not handed on yet, and the bytes
 	// of its body that are still to come.
 	header []byte
@@ -70,7 +83,7 @@ type limitConn struct {
 }
 
 func newLimitConn(conn net.Conn, skipped func(tooLarge)) *limitConn {
-	return &limitConn{Conn: conn, in: bufio.NewReaderSize(conn, 16<<10), skipped: skipped}
+	return &limitConn{Conn: conn, in: bufio.NewReaderSize(conn, 16<<10), skipped: skipped, raw: rawConn(conn), writeLimit: writeTimeout}
 }
 
 // Read hands on bytes of packets that are small enough.
@@ -83,22 +96,29 @@ func (c *limitConn) Read(p []byte) (int, error) {
 	if len(c.header) > 0 {
 		n := copy(p, c.header)
 		c.header = c.header[n:]
+		c.heard.Add(int64(n))
 		return n, nil
 	}
 	n, err := c.in.Read(p[:min(len(p), c.body)])
 	c.body -= n
+	c.heard.Add(int64(n))
 	return n, err
 }
 
-// Write sends with a deadline of its own, for acknowledgements and pings get
-// none from the client library.
+// Write sends a packet with a deadline of its own, for acknowledgements and
+// pings get none from the client library.
 func (c *limitConn) Write(p []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if err := c.Conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+	if err := c.Conn.SetWriteDeadline(time.Now().Add(c.writeLimit)); err != nil {
 		return 0, fmt.Errorf("set the write deadline: %w", err)
 	}
-	return c.Conn.Write(p)
+	if len(p) > 0 && request(p[0]) {
+		c.owed.Add(1)
+	}
+	n, err := c.Conn.Write(p)
+	c.sent.Add(int64(n))
+	return n, err
 }
 
 // SetWriteDeadline does nothing: each write has its own deadline, and another
@@ -141,12 +161,18 @@ func (c *limitConn) next() error {
 		}
 	}
 	kind := first >> 4
+	if answers(kind) {
+		c.answered()
+	}
 	codes := int(c.subacks.Load())
 	switch {
 	case kind == packetSuback && codes > 0 && length > 2+codes:
 		return fmt.Errorf("%w: a SUBACK with %d codes for %d filters", errFraming, length-2, codes)
 	case length <= MaxPacket:
 		c.header, c.body = header, length
+		if kind == packetPublish && first>>1&3 > 0 {
+			c.messages++
+		}
 		return nil
 	case kind != packetPublish:
 		return fmt.Errorf("%w: a packet of type %d with %d bytes", errFraming, kind, length)
@@ -188,15 +214,16 @@ func (c *limitConn) skip(first byte, length int) error {
 		return err
 	}
 	c.skipped(tooLarge{topic: string(topic), bytes: length, head: head, retained: first&1 == 1})
-	switch qos {
-	case 1:
-		_, err := c.Write([]byte{puback, 2, two[0], two[1]})
-		return err
-	case 2:
-		_, err := c.Write([]byte{pubrec, 2, two[0], two[1]})
-		return err
+	if qos == 0 {
+		return nil
 	}
-	return nil
+	id := binary.BigEndian.Uint16(two[:])
+	if c.behind != nil {
+		c.behind(c.messages, qos, id)
+		return nil
+	}
+	_, err := c.Write((&ticket{qos: qos, id: id}).append(nil))
+	return err
 }
 
 // discard reads past n bytes. A sender that makes progress is not cut off.
@@ -209,6 +236,7 @@ func (c *limitConn) discard(n int) error {
 		}
 		m, err := c.in.Discard(min(n, skipChunk))
 		n -= m
+		c.heard.Add(int64(m))
 		if err != nil {
 			return err
 		}

@@ -2,8 +2,6 @@ package mqtt
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net"
@@ -11,7 +9,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
 // LinkState names how a connection to the broker stands; one word that pages,
@@ -29,6 +26,13 @@ const (
 	// LinkTLSFailed: the broker's certificate does not hold, or the broker does
 	// not take ours.
 	LinkTLSFailed LinkState = "tls-failed"
+	// LinkTLSExpired: a certificate is not valid yet or not any more, by the
+	// gateway's clock.
+	LinkTLSExpired LinkState = "tls-expired"
+	// LinkStalled: the connection stands, and the broker does not answer on it.
+	LinkStalled LinkState = "broker-stalled"
+	// LinkClientConflict: another client uses our client id.
+	LinkClientConflict LinkState = "client-id-conflict"
 	// LinkDenied: the broker refuses a subscription, or drops what we publish.
 	LinkDenied LinkState = "acl-denied"
 	// LinkOverrun: more arrived than could be taken; the broker sends the
@@ -36,6 +40,8 @@ const (
 	LinkOverrun LinkState = "inbox-full"
 	// LinkGatewayConflict: another agent holds this gateway id.
 	LinkGatewayConflict LinkState = "gateway-id-conflict"
+	// LinkPaused: we do not want messages now, see Inbound.Pause.
+	LinkPaused LinkState = "paused"
 )
 
 // LinkStatus is the present state of one connection.
@@ -43,7 +49,7 @@ type LinkStatus struct {
 	State LinkState
 	// Since is when the state began.
 	Since time.Time
-	// Detail is the last error's sentence, or empty.
+	// Detail is the last error's sentence, with what would be right, or empty.
 	Detail string
 }
 
@@ -63,17 +69,21 @@ type pace struct {
 	// a half, after a refusal: an account may be locked by those who hammer.
 	refused, refusedMost time.Duration
 	// conflict is the delay, give or take a half, while another agent holds
-	// our gateway id.
-	conflict time.Duration
+	// our gateway id, and taken while another client holds our client id.
+	conflict, taken time.Duration
 	// steady is how long a connection must have held for the next back-off to
 	// start anew.
 	steady time.Duration
+	// early is how soon after a connect a loss is early, and calm how long a
+	// trial is at least, see conflict.go.
+	early, calm time.Duration
 }
 
 func defaultPace() pace {
 	return pace{
 		first: 50 * time.Millisecond, growth: 1.5, absent: 2 * time.Second, broken: 30 * time.Second,
-		refused: 30 * time.Second, refusedMost: 10 * time.Minute, conflict: 30 * time.Second, steady: 30 * time.Second,
+		refused: 30 * time.Second, refusedMost: 10 * time.Minute, conflict: 30 * time.Second, taken: 5 * time.Minute,
+		steady: 30 * time.Second, early: 10 * time.Second, calm: time.Second,
 	}
 }
 
@@ -83,9 +93,16 @@ type link struct {
 	profile profile
 	log     *slog.Logger
 	pace    pace
+	rivals  rivals
 
 	mu     sync.Mutex
 	status LinkStatus
+	// session is the present one, whose waiting stop ends. held is why there may
+	// be none, and resumed is closed when there may again; nil: there may.
+	session *session
+	stop    context.CancelFunc
+	held    error
+	resumed chan struct{}
 }
 
 // run connects, serves and connects again, until ctx ends. serve owns the
@@ -93,14 +110,16 @@ type link struct {
 func (l *link) run(ctx context.Context, serve func(context.Context, *session) error) {
 	l.note(LinkConnecting, nil)
 	delays := newDelays(l.pace)
-	for ctx.Err() == nil {
-		start := time.Now()
-		err := l.once(ctx, serve)
+	for l.wanted(ctx) {
+		held, err := l.once(ctx, serve)
 		if ctx.Err() != nil {
 			return
 		}
-		if time.Since(start) > l.pace.steady {
+		if held > l.pace.steady {
 			delays.reset()
+		}
+		if errors.Is(err, errPaused) {
+			continue
 		}
 		state := classify(err)
 		l.note(state, err)
@@ -108,18 +127,43 @@ func (l *link) run(ctx context.Context, serve func(context.Context, *session) er
 	}
 }
 
-func (l *link) once(ctx context.Context, serve func(context.Context, *session) error) error {
-	s, err := dial(ctx, l.profile)
-	if err != nil {
-		return err
+// once makes one connection and serves on it; how long it held is answered.
+func (l *link) once(ctx context.Context, serve func(context.Context, *session) error) (held time.Duration, err error) {
+	s := newSession()
+	trying, leave := l.enter(ctx, s)
+	defer leave()
+	if s.isLost() {
+		return 0, errPaused
 	}
-	err = serve(ctx, s)
+	t := l.trial(trying)
+	if t != nil {
+		defer t.end()
+	}
+	if err := s.connect(trying, l.profile); err != nil {
+		l.rivals = rivals{} // an agent that takes over is let in
+		return 0, l.why(err)
+	}
+	began := time.Now()
+	if t != nil {
+		if err = t.holds(trying, s); err == nil {
+			t.end()
+			t, l.rivals, began = nil, rivals{}, time.Now()
+		}
+	}
+	if err == nil {
+		err = serve(ctx, s)
+	}
+	held = time.Since(began)
+	cause := err
+	if s.isLost() {
+		cause = s.cause
+	}
 	s.cut(err)
-	return err
+	return held, l.why(l.ended(trying, t, held, cause, err))
 }
 
 // delays are the back-offs of a link, one for each kind of failure.
-type delays struct{ absent, broken, refused, conflict *backoff.ExponentialBackOff }
+type delays struct{ absent, broken, refused, conflict, taken *backoff.ExponentialBackOff }
 
 func newDelays(p pace) delays {
 	return delays{
@@ -127,6 +171,7 @@ func newDelays(p pace) delays {
 		broken:   newBackoff(p.first, p.broken, p.growth, 1),
 		refused:  newBackoff(p.refused, p.refusedMost, 2, 0.5),
 		conflict: newBackoff(p.conflict, p.conflict, 1, 0.5),
+		taken:    newBackoff(p.taken, p.taken, 1, 0.5),
 	}
 }
 
@@ -138,7 +183,7 @@ func newBackoff(first, most time.Duration, growth, jitter float64) *backoff.Expo
 }
 
 func (d delays) reset() {
-	for _, b := range []*backoff.ExponentialBackOff{d.absent, d.broken, d.refused, d.conflict} {
+	for _, b := range []*backoff.ExponentialBackOff{d.absent, d.broken, d.refused, d.conflict, d.taken} {
 		b.Reset()
 	}
 }
@@ -150,6 +195,8 @@ func (d delays) next(state LinkState, err error) time.Duration {
 		return d.refused.NextBackOff()
 	case state == LinkGatewayConflict:
 		return d.conflict.NextBackOff()
+	case state == LinkClientConflict:
+		return d.taken.NextBackOff()
 	case nobodyThere(err):
 		return d.absent.NextBackOff()
 	}
@@ -170,67 +217,4 @@ func sleep(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	case <-t.C:
 	}
-}
-
-// note keeps the state, and logs it when it is another one.
-func (l *link) note(state LinkState, err error) {
-	l.mu.Lock()
-	before := l.status.State
-	l.status.Detail = ""
-	if err != nil {
-		l.status.Detail = err.Error()
-	}
-	if state != before {
-		l.status.State, l.status.Since = state, time.Now()
-	}
-	detail := l.status.Detail
-	l.mu.Unlock()
-	switch {
-	case state == before:
-	case state == LinkConnected:
-		l.log.Info("connected to the broker", "connection", l.name)
-	case state != LinkConnecting:
-		l.log.Warn("the broker cannot be used", "connection", l.name, "state", state, "err", detail)
-	}
-}
-
-func (l *link) state() LinkStatus {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.status.State == "" {
-		return LinkStatus{State: LinkConnecting} // it has not begun
-	}
-	return l.status
-}
-
-// errConflict says that another agent publishes under our gateway id.
-var errConflict = errors.New("another agent is online under this gateway id (set another gateway, or stop that one)")
-
-// errOverrun says that the inbox was full when a message came that must not be
-// lost.
-var errOverrun = errors.New("the inbox is full")
-
-// classify names what ended a session.
-func classify(err error) LinkState {
-	var authority x509.UnknownAuthorityError
-	var name x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	var verification *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
-	var op *net.OpError
-	switch {
-	case errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword), errors.Is(err, packets.ErrorRefusedNotAuthorised),
-		errors.Is(err, packets.ErrorRefusedIDRejected):
-		return LinkAuthFailed
-	case errors.Is(err, errConflict):
-		return LinkGatewayConflict
-	case errors.Is(err, errDenied):
-		return LinkDenied
-	case errors.Is(err, errOverrun):
-		return LinkOverrun
-	case errors.As(err, &authority), errors.As(err, &name), errors.As(err, &invalid), errors.As(err, &verification),
-		errors.As(err, &record), errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
-		return LinkTLSFailed // the last two are alerts of TLS
-	}
-	return LinkUnreachable
 }

@@ -191,7 +191,7 @@ func (b *readBack) quietSince() time.Time {
 
 // readTopics gathers what is retained on topics.
 func (f *outflow) readTopics(ctx context.Context, topics []string) error {
-	if err := f.s.subscribe(ctx, topics, qos); err != nil {
+	if err := f.s.subscribe(ctx, topics); err != nil {
 		return err
 	}
 	if err := f.fence(ctx); err != nil {

@@ -97,7 +97,7 @@ func (f *outflow) prove(ctx context.Context) error {
 // ours. It stays subscribed to `state`, to see another agent come up, and to
 // the topic that ends a reading.
 func (f *outflow) claim(ctx context.Context) error {
-	if err := f.s.subscribe(ctx, []string{f.loopback(), f.root + "state"}, qos); err != nil {
+	if err := f.s.subscribe(ctx, []string{f.loopback(), f.root + "state"}); err != nil {
 		return err
 	}
 	if err := f.readTopics(ctx, []string{f.root + "info", f.root + "site", f.root + "self/watermark"}); err != nil {

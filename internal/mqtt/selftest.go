@@ -209,7 +209,7 @@ func (f *outflow) listen(ctx context.Context) error {
 	if t.deaf || t.listening {
 		return nil
 	}
-	err := f.s.subscribe(ctx, []string{f.root + "event"}, qos)
+	err := f.s.subscribe(ctx, []string{f.root + "event"})
 	if errors.Is(err, errDenied) {
 		t.deaf = true
 		return nil

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Embedded is the value of mqtt.broker that runs a broker in the process.
@@ -105,4 +106,38 @@ func clientCertificate(certFile, keyFile string) (*tls.Certificate, error) {
 		return nil, fmt.Errorf("read the client's certificate: %w", err)
 	}
 	return &cert, nil
+}
+
+// errExpired says that a certificate does not hold at this time.
+var errExpired = errors.New("a certificate is out of its time")
+
+// expiry says so of an error that comes from it, with the dates. The broker's
+// certificate is named by the error; that ours is out of its time often shows
+// as a connection that broke, for the refusal comes after the handshake.
+func expiry(err error, cfg *tls.Config) error {
+	if cfg == nil || nobodyThere(err) {
+		return err
+	}
+	now := time.Now()
+	if cfg.Time != nil {
+		now = cfg.Time()
+	}
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+		return outOfTime("the broker's certificate", invalid.Cert, now, err)
+	}
+	if cfg.GetClientCertificate == nil {
+		return err
+	}
+	mine, failed := cfg.GetClientCertificate(&tls.CertificateRequestInfo{})
+	if failed != nil || mine.Leaf == nil || !now.Before(mine.Leaf.NotBefore) && !now.After(mine.Leaf.NotAfter) {
+		return err
+	}
+	return outOfTime("our certificate (mqtt.cert_file)", mine.Leaf, now, err)
+}
+
+func outOfTime(whose string, cert *x509.Certificate, now time.Time, err error) error {
+	when := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
+	return fmt.Errorf("%w: %s holds from %s to %s, and the gateway's clock says %s UTC (renew the certificate; where these dates are right, set the clock): %w",
+		errExpired, whose, when(cert.NotBefore), when(cert.NotAfter), when(now), err)
 }

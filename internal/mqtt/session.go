@@ -16,16 +16,10 @@ const (
 	// subackFailure is the return code of a refused subscription (MQTT 3.1.1,
 	// 3.9.3).
 	subackFailure = 0x80
-	// ackWindow is how many acknowledgements may wait for the connection: more
-	// than any broker leaves unacknowledged.
-	ackWindow = 4096
 	// qos of everything that matters: at least once.
 	qos = 1
 	// goodbye is how long an orderly end may take, in milliseconds.
 	goodbye = 250
-	// ackGrace is how long an orderly end waits for acknowledgements that are
-	// on their way.
-	ackGrace = 250 * time.Millisecond
 	// lostSoon is how long after its tokens the library tells of a loss.
 	lostSoon = 100 * time.Millisecond
 )
@@ -40,12 +34,8 @@ type session struct {
 	lost  chan struct{}
 	once  sync.Once
 	cause error
-	// acks carries acknowledgements to the connection, in order: the client
-	// library may block on one, and those who decide on them must not.
-	acks chan paho.Message
-	// unsent counts those that the library has not taken yet, and undecided the
-	// messages that were delivered and are not acknowledged.
-	unsent, undecided atomic.Int64
+	// acks are the acknowledgements, in the order of the messages.
+	acks *ackOrder
 	// closing: what comes now is left to the next connection.
 	closing atomic.Bool
 
@@ -54,7 +44,7 @@ type session struct {
 }
 
 func newSession() *session {
-	return &session{lost: make(chan struct{}), acks: make(chan paho.Message, ackWindow)}
+	return &session{lost: make(chan struct{}), acks: newAckOrder()}
 }
 
 // end marks the session as lost, once.
@@ -68,18 +58,27 @@ func (s *session) end(err error) {
 // cut ends the session without a farewell, so that the will is published. It
 // does nothing to a session that left already, and does not wait.
 func (s *session) cut(err error) {
+	s.abort(err)
+	if s.client != nil {
+		s.client.Disconnect(0) // ends the library's goroutines
+	}
+}
+
+// abort is cut for those who do not own the session: its owner cuts it then. The
+// connection is closed below TLS, whose farewell may have to wait for room.
+func (s *session) abort(err error) {
 	s.end(err)
 	s.mu.Lock()
 	conn := s.conn
 	s.mu.Unlock()
 	if conn != nil {
-		_ = conn.Conn.Close() // an error is the end of it as well
+		_ = under(conn.Conn).Close() // an error is the end of it as well
 	}
-	s.client.Disconnect(0) // ends the library's goroutines
 }
 
 // leave says farewell, so that the broker drops the will.
 func (s *session) leave() {
+	s.closing.Store(true)
 	s.client.Disconnect(goodbye)
 	s.end(errEnded)
 }
@@ -99,59 +98,6 @@ func (s *session) lostError() error {
 	return fmt.Errorf("the connection was lost: %w", s.cause)
 }
 
-// sendAcks sends acknowledgements until the session is lost.
-func (s *session) sendAcks() {
-	for {
-		select {
-		case m := <-s.acks:
-			m.Ack()
-			s.unsent.Add(-1)
-		case <-s.lost:
-			return
-		}
-	}
-}
-
-// flushAcks takes no more messages, and waits for a moment until those that
-// were delivered are decided and their acknowledgements on their way: what
-// these are lost for comes again.
-func (s *session) flushAcks() {
-	s.closing.Store(true)
-	until := time.Now().Add(ackGrace)
-	for s.undecided.Load()+s.unsent.Load() > 0 && !s.isLost() && time.Now().Before(until) {
-		time.Sleep(time.Millisecond)
-	}
-}
-
-// acknowledge lets the broker forget a message. It never blocks; where the
-// connection is gone or stalled, the broker sends the message again.
-func (s *session) acknowledge(m paho.Message) {
-	if m.Qos() == 0 {
-		return
-	}
-	s.unsent.Add(1)
-	select {
-	case s.acks <- m:
-	default:
-		s.end(errStalled)
-	}
-}
-
-// acknowledgement is acknowledge as a function to be called later, or nil.
-func (s *session) acknowledgement(m paho.Message) func() {
-	if m.Qos() == 0 {
-		return nil
-	}
-	s.undecided.Add(1)
-	return func() {
-		s.acknowledge(m)
-		s.undecided.Add(-1)
-	}
-}
-
-// errStalled says that acknowledgements do not get through.
-var errStalled = errors.New("the broker takes no acknowledgements")
-
 // await waits for a token, but never longer than for the connection, ctx, or
 // limit: tokens of a lost connection may stay open for ever.
 func (s *session) await(ctx context.Context, token paho.Token, limit time.Duration) error {
@@ -165,7 +111,7 @@ func (s *session) await(ctx context.Context, token paho.Token, limit time.Durati
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
-		return fmt.Errorf("no answer in %s", limit)
+		return fmt.Errorf("%w: it was asked %s ago", errSilent, limit)
 	}
 }
 
@@ -207,13 +153,16 @@ var errDenied = errors.New("the broker refuses it (check its access list)")
 
 // subscribe subscribes to all filters, whatever the session kept. One call at
 // a time.
-func (s *session) subscribe(ctx context.Context, filters []string, quality byte) error {
+func (s *session) subscribe(ctx context.Context, filters []string) error {
 	if len(filters) == 0 {
 		return nil
 	}
+	if err := fits(filters...); err != nil {
+		return fmt.Errorf("subscribe to %d filters: %w", len(filters), err)
+	}
 	wanted := make(map[string]byte, len(filters))
 	for _, f := range filters {
-		wanted[f] = quality
+		wanted[f] = qos
 	}
 	s.conn.subacks.Store(int32(len(filters)))
 	token, err := s.call(ctx, subackTimeout, func() paho.Token { return s.client.SubscribeMultiple(wanted, nil) })
@@ -245,6 +194,9 @@ func (s *session) unsubscribe(ctx context.Context, filters []string) error {
 
 // publish sends one message and waits for its acknowledgement.
 func (s *session) publish(ctx context.Context, m message) error {
+	if err := fits(m.topic); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
 	_, err := s.call(ctx, pubackTimeout, func() paho.Token { return s.client.Publish(m.topic, qos, m.retained, m.payload) })
 	if err != nil {
 		return fmt.Errorf("publish on %s: %w", m.topic, err)

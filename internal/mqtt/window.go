@@ -61,6 +61,9 @@ func newWindow(s *session) *window {
 // send publishes a message; it waits while the window is full. done is called
 // after its acknowledgement, and never when that does not come.
 func (w *window) send(ctx context.Context, m message, done func()) error {
+	if err := fits(m.topic); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
 	return w.enter(ctx, flight{message: &m, done: done})
 }
 
@@ -143,7 +146,7 @@ func (w *window) wait(token paho.Token, timer *time.Timer) error {
 	case <-w.failed:
 		return w.cause
 	case <-timer.C:
-		return errors.New("the broker acknowledges nothing any more")
+		return fmt.Errorf("%w: nothing of what we publish was acknowledged for %s", errSilent, pubackTimeout)
 	}
 }
 
