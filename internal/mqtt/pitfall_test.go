@@ -122,12 +122,14 @@ func TestPitfall02TokensThatNeverEnd(t *testing.T) {
 // them.
 func TestPitfall06QueuedMessages(t *testing.T) {
 	l := startLive(t, mosquitto.Options{})
-	l.connect(statusSource(t))()
+	stop := l.run(statusSource(t))
+	eventually(t, "it has subscribed", func() bool { return l.in.State().State == LinkConnected })
+	stop()
 	l.app = newApp(t, l.broker.URL(), "app")
 	for i := 1; i <= 60; i++ {
 		l.app.publish(statusTopic, 1, false, fmt.Sprintf(`{"status":-%d}`, i))
 	}
-	l.connect(statusSource(t))
+	l.run(statusSource(t))
 	for i := int64(1); i <= 60; i++ {
 		l.good(-i)
 	}
@@ -311,7 +313,7 @@ func TestPitfall22Refusal(t *testing.T) {
 func TestPitfall25FreshClient(t *testing.T) {
 	p := startPuppet(t, nil)
 	l, _ := p.link()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	clients := map[paho.Client]bool{}
 	l.run(ctx, func(_ context.Context, s *session) error {
