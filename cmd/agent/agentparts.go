@@ -33,6 +33,9 @@ func (a *agent) server(cfg *Config) (mqtt.Server, error) {
 		return s, fmt.Errorf("mqtt.broker: %w", err)
 	}
 	s.TLS, err = mqtt.TLSFiles(s.URL.Hostname(), cfg.MQTT.CAFile, cfg.MQTT.CertFile, cfg.MQTT.KeyFile)
+	if s.TLS != nil {
+		s.TLS.Time = a.clock.now // a gateway that boots in 1970 knows at least that it is later
+	}
 	return s, err
 }
 
