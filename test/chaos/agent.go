@@ -29,13 +29,25 @@ const (
 	keptLines = 6
 )
 
+// agentOptions say what is run, and where.
+type agentOptions struct {
+	binary  string
+	dir     string // of the socket and the log
+	state   string
+	broker  string // as in mqtt.broker
+	gateway string
+	config  string   // a file; default: none
+	more    []string // further flags; a later one beats an earlier one
+	wrap    []string // the beginning of the command, which must become the agent
+	env     []string
+}
+
 // agent is the real agent as a process, with what systemd would do for it: an
 // exit that nobody asked for is followed by a new start, and counted.
 type agent struct {
-	binary string
-	args   []string
-	dir    string // of the socket and the log
-	log    *os.File
+	agentOptions
+	args []string
+	log  *os.File
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd
@@ -59,24 +71,27 @@ type ending struct {
 	how string
 }
 
-func newAgent(binary, dir, state, broker, gateway string, more ...string) (*agent, error) {
-	log, err := os.OpenFile(filepath.Join(dir, "agent.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+func newAgent(o agentOptions) (*agent, error) {
+	log, err := os.OpenFile(filepath.Join(o.dir, "agent.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	args := append([]string{
-		"run", "--config", os.DevNull, "--gateway", gateway, "--web-listen=", "--state-dir", state,
-		"--mqtt-broker", broker, "--log-format", "json", "--store-max-size", "8MiB",
-	}, more...)
-	return &agent{binary: binary, args: args, dir: dir, log: log}, nil
+	if o.config == "" {
+		o.config = os.DevNull
+	}
+	args := slices.Concat(o.wrap, []string{
+		o.binary, "run", "--config", o.config, "--gateway", o.gateway, "--web-listen=", "--state-dir", o.state,
+		"--mqtt-broker", o.broker, "--log-format", "json",
+	}, o.more)
+	return &agent{agentOptions: o, args: args, log: log}, nil
 }
 
 // start begins a new life.
 func (a *agent) start() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	cmd := exec.Command(a.binary, a.args...) //nolint:gosec // the agent that was built for this run
-	cmd.Env = append(os.Environ(), "RUNTIME_DIRECTORY="+a.dir)
+	cmd := exec.Command(a.args[0], a.args[1:]...) //nolint:gosec // the agent that was built for this run
+	cmd.Env = append(append(os.Environ(), "RUNTIME_DIRECTORY="+a.dir), a.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	output, err := cmd.StderrPipe()
 	if err != nil {
@@ -97,7 +112,9 @@ func (a *agent) start() error {
 // watch reads the log of one life, and starts another where nobody asked for
 // its end.
 func (a *agent) watch(cmd *exec.Cmd, output io.Reader, ended chan struct{}) {
-	for lines := bufio.NewScanner(output); lines.Scan(); {
+	lines := bufio.NewScanner(output)
+	lines.Buffer(nil, maxFrame) // a line that does not fit would stop the agent at its log
+	for lines.Scan() {
 		line := lines.Text()
 		_, _ = fmt.Fprintln(a.log, line) // a help only
 		a.mu.Lock()

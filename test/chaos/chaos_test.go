@@ -26,8 +26,8 @@ func through(t *testing.T, l *ledger, r *report, id string, seq int64) body {
 	l.byBroker(r)
 	l.handed(p)
 	l.byAgent(p)
-	b, err := parseEvent([]byte(`{"event_id":"` + id + `","seq":` + itoa(seq) + `,"epoch":"e","type":"raised","diagnosis":{"device":"` +
-		r.device + `","code":` + itoa(int64(r.code)) + `,"source_ts":` + itoa(r.ts) + `}}`))
+	b, err := parseEvent([]byte(`{"event_id":"` + id + `","seq":` + itoa64(seq) + `,"epoch":"e","type":"raised","diagnosis":{"device":"` +
+		r.device + `","code":` + itoa(r.code) + `,"source_ts":` + itoa64(r.ts) + `}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func through(t *testing.T, l *ledger, r *report, id string, seq int64) body {
 func TestJudgeFindsNothingWhereAllIsWell(t *testing.T) {
 	s := newSite()
 	for i := range 3 {
-		b := through(t, s.ledger, s.ledger.next(), "a"+itoa(int64(i)), int64(i+1))
+		b := through(t, s.ledger, s.ledger.next(), "a"+itoa(i), int64(i+1))
 		s.ledger.received(b)
 		s.ledger.receivedAway(b)
 	}
@@ -112,7 +112,7 @@ func TestRetireKeepsWhatIsNotThrough(t *testing.T) {
 	s := newSite()
 	stuck := s.ledger.next()
 	for i := range 3 {
-		s.ledger.received(through(t, s.ledger, s.ledger.next(), itoa(int64(i)), int64(i+1)))
+		s.ledger.received(through(t, s.ledger, s.ledger.next(), itoa(i), int64(i+1)))
 	}
 	gone := s.ledger.retire(1)
 	if len(gone) != 3 || slices.Contains(gone, stuck) {
@@ -165,7 +165,7 @@ func TestTheSameSeedDealsTheSamePlan(t *testing.T) {
 func TestSpoilChangesTheFile(t *testing.T) {
 	for _, kind := range spoilings() {
 		dir := t.TempDir()
-		name := filepath.Join(dir, "fieldmedic.db"+kind.file)
+		name := filepath.Join(dir, kind.file)
 		before := bytes.Repeat([]byte("sound "), 5000)
 		if err := os.WriteFile(name, before, 0o600); err != nil {
 			t.Fatal(err)
@@ -178,26 +178,178 @@ func TestSpoilChangesTheFile(t *testing.T) {
 	}
 }
 
-func TestWriteBetween(t *testing.T) {
+func TestWritePart(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "doc.md")
-	if err := os.WriteFile(name, []byte("before\n"+beginMark+"\nold\n"+endMark+"\nafter\n"), 0o600); err != nil {
+	begin, end := marks(partRuns)
+	other, otherEnd := marks(partLoad)
+	rest := other + "\nload\n" + otherEnd + "\nafter\n"
+	if err := os.WriteFile(name, []byte("before\n"+begin+"\nold\n"+end+"\n"+rest), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeBetween(name, "new\n"); err != nil {
+	if err := writePart(name, partRuns, "new\n"); err != nil {
 		t.Fatal(err)
 	}
 	got, _ := os.ReadFile(name)
-	if want := "before\n" + beginMark + "\nnew\n" + endMark + "\nafter\n"; string(got) != want {
+	if want := "before\n" + begin + "\nnew\n" + end + "\n" + rest; string(got) != want {
 		t.Errorf("%q", got)
 	}
-	if err := writeBetween(filepath.Join(t.TempDir(), "none"), ""); err == nil {
-		t.Error("no error without a file")
+	if err := writePart(name, partTrials, ""); err == nil {
+		t.Error("no error without marks")
+	}
+}
+
+func TestMergeFaultsKeepsTheNewestOfEach(t *testing.T) {
+	old := mergeFaults("", []line{
+		{matrix: "21", mode: "poison", fault: "b", figure: "old b", held: true, date: "1"},
+		{matrix: "3", mode: "all", fault: "a", figure: "old a", held: true, date: "1"},
+	})
+	got := mergeFaults(old, []line{{matrix: "21", mode: "poison", fault: "b", figure: "new | b", held: false, date: "2"}})
+	want := faultHead + "| 3 | all | a |  |  | old a | yes | 1 |\n| 21 | poison | b |  |  | new / b | **no** | 2 |\n"
+	if got != want {
+		t.Errorf("%s", got)
+	}
+}
+
+func TestLoadMessages(t *testing.T) {
+	last := map[string]string{}
+	changes, quick, n := 0, 0, 400*loadDevices
+	for i := range n {
+		m := loadMessage(i, 0)
+		if was, ok := last[m.topic]; ok && was != string(m.payload) {
+			changes++
+		}
+		last[m.topic] = string(m.payload)
+		quick += 1 - int(m.qos)
+	}
+	if len(last) != loadDevices {
+		t.Errorf("%d devices", len(last))
+	}
+	if share := float64(changes) / float64(n); share < 0.045 || share > 0.055 {
+		t.Errorf("%.3f are changes", share)
+	}
+	if share := float64(quick) / float64(n); share < 0.09 || share > 0.11 {
+		t.Errorf("%.3f have QoS 0", share)
+	}
+}
+
+func TestLoadFindsWhatDoesNotAddUp(t *testing.T) {
+	good := loadRun{
+		ended: true, sent0: 10, sent1: 90, pulses: 5, given: [2]int64{10, 80}, brokerDrop: 15, agentAcked: 80, account: account{received: 90, dropped: 3},
+	}
+	if got := good.failures(); len(got) > 0 {
+		t.Errorf("%q", got)
+	}
+	for name, spoil := range map[string]func(r *loadRun){
+		"uncounted":     func(r *loadRun) { r.account.received-- },
+		"unanswered":    func(r *loadRun) { r.agentAcked-- },
+		"disappeared":   func(r *loadRun) { r.brokerDrop-- },
+		"ended":         func(r *loadRun) { r.exits = []ending{{}} },
+		"never at rest": func(r *loadRun) { r.ended = false },
+	} {
+		r := good
+		if spoil(&r); len(r.failures()) != 1 {
+			t.Errorf("%s: %q", name, r.failures())
+		}
+	}
+}
+
+func TestSlopeIsJudgedAfterTheWarmUp(t *testing.T) {
+	r := loadRun{ended: true, at: time.Now(), took: time.Hour}
+	for i := range 1800 {
+		at := time.Duration(i) * loadEvery
+		rss := 40 + 2*at.Hours()
+		if at < loadWarm {
+			rss = at.Minutes()
+		}
+		r.samples = append(r.samples, sample{at: r.at.Add(at), rss: rss})
+	}
+	if got := slope(r.warm()); got < 1.99 || got > 2.01 {
+		t.Errorf("slope %.3f", got)
+	}
+	if got := r.failures(); len(got) != 1 {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestRepeatsAreBoundedForKillsOfTheAgent(t *testing.T) {
+	r := result{plan: plan{mode: modeAgentKills}, kills: 2, burst: 50, sentAgain: 613}
+	if got := r.failures(); len(got) != 1 {
+		t.Errorf("%q", got)
+	}
+	if r.sentAgain--; len(r.failures()) != 0 {
+		t.Errorf("%q", r.failures())
+	}
+}
+
+func TestTrialsTellSaidFromSilent(t *testing.T) {
+	dropped := []body{{From: 3, To: 5}}
+	if !covered(dropped, 3) || !covered(dropped, 5) || covered(dropped, 6) || covered(nil, 1) {
+		t.Error("wrong")
+	}
+}
+
+func TestPumpPassesEveryPacket(t *testing.T) {
+	var sent, got bytes.Buffer
+	sent.Write(encode(packetPublish<<4|2, append(append(appendText(nil, "devices/a/status"), 1, 2), make([]byte, 300_000)...)))
+	sent.Write(encode(packetPuback<<4, []byte{1, 2}))
+	want := bytes.Clone(sent.Bytes())
+	var kinds []byte
+	_ = pump(&sent, &got, func(first byte, _ []byte) { kinds = append(kinds, first>>4) })
+	if !bytes.Equal(got.Bytes(), want) || !slices.Equal(kinds, []byte{packetPublish, packetPuback}) {
+		t.Errorf("%d of %d bytes, %v", got.Len(), len(want), kinds)
+	}
+}
+
+func TestWhatIsTestedElsewhereIsThere(t *testing.T) {
+	for _, e := range elsewheres() {
+		for _, name := range e.tests {
+			dir, test := filepath.Split(name)
+			files, err := filepath.Glob(filepath.Join("..", "..", dir, "*_test.go"))
+			if err != nil || len(files) == 0 {
+				t.Fatalf("%s: no tests: %v", dir, err)
+			}
+			if !slices.ContainsFunc(files, func(file string) bool {
+				content, _ := os.ReadFile(file)
+				return bytes.Contains(content, []byte("func "+test+"("))
+			}) {
+				t.Errorf("row %s: there is no test %s", e.row, name)
+			}
+		}
+	}
+}
+
+func TestEveryModeHasAPromiseAndARow(t *testing.T) {
+	rows := map[int]bool{}
+	for _, d := range allFaults() {
+		rows[rowNumber("| "+d.matrix)] = true
+	}
+	for _, s := range scenarios() {
+		rows[rowNumber("| "+s.matrix)] = true
+		if s.fault == "" || s.injection == "" || s.promise == "" {
+			t.Errorf("%v", s)
+		}
+	}
+	for _, e := range elsewheres() {
+		rows[rowNumber("| "+e.row)] = true
+	}
+	for n := 1; n <= 30; n++ {
+		if !rows[n] {
+			t.Errorf("row %d of the fault matrix is neither staged nor listed", n)
+		}
+	}
+}
+
+func TestMetricsAreSummedOverLabels(t *testing.T) {
+	c := parseMetrics([]byte("# HELP a b\na{x=\"1 2\"} 3\na{x=\"2\"} 4\nab 5\nn 1e+06\n"))
+	if c.sum("a") != 7 || c.sum("n") != 1_000_000 {
+		t.Error(c)
 	}
 }
 
 func TestOnlyTheAgentsOwnWordCounts(t *testing.T) {
 	asked := `{"level":"ERROR","msg":"answer a request","err":"database disk image is malformed"}`
-	if saysDamage([]string{asked}) || !saysDamage([]string{asked, `{"level":"ERROR","msg":"a row of the log is damaged"}`}) {
+	warned := `{"level":"WARN","msg":"a row of the log is damaged"}`
+	if saysDamage([]string{asked, warned}) || !saysDamage([]string{asked, `{"level":"ERROR","msg":"a row of the log is damaged"}`}) {
 		t.Error("wrong")
 	}
 }
@@ -209,4 +361,4 @@ func TestQuantile(t *testing.T) {
 	}
 }
 
-func itoa(n int64) string { return strconv.FormatInt(n, 10) }
+func itoa64(n int64) string { return strconv.FormatInt(n, 10) }

@@ -32,13 +32,14 @@ type report struct {
 type event struct {
 	epoch, kind, device string
 	seq                 int64
-	stored              bool // in the agent's store
-	sent                int  // by the agent
-	acknowledged        bool // by the broker, to the agent
-	received            int  // by the app
-	away                bool // received by the app that is away now and then
-	ambiguous           bool // another event had the same id
-	lastLife            int  // the agent's life when it was last acknowledged
+	stored              bool      // in the agent's store
+	at                  time.Time // first seen anywhere
+	sent                int       // by the agent
+	acknowledged        bool      // by the broker, to the agent
+	received            int       // by the app
+	away                bool      // received by the app that is away now and then
+	ambiguous           bool      // another event had the same id
+	lastLife            int       // the agent's life when it was last acknowledged
 }
 
 // codes have conditions of their own, raise at once, supersede nothing, and
@@ -58,6 +59,8 @@ type body struct {
 	Seq       int64  `json:"seq"`
 	Epoch     string `json:"epoch"`
 	Type      string `json:"type"`
+	From      int64  `json:"from_seq"` // of what was dropped
+	To        int64  `json:"to_seq"`
 	Diagnosis struct {
 		Device   string `json:"device"`
 		Code     int    `json:"code"`

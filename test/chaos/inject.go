@@ -14,6 +14,7 @@ import (
 // after it.
 func (s *site) inject(ctx context.Context, c card) (*waiter, error) {
 	var err error
+	s.detected = ""
 	switch c.fault {
 	case agentKill:
 		err = s.restartAgent(ctx, syscall.SIGKILL, c.hold)
@@ -25,13 +26,13 @@ func (s *site) inject(ctx context.Context, c card) (*waiter, error) {
 		err = s.restartBroker(ctx, s.broker.Stop, c.hold)
 	case bothKill:
 		err = errors.Join(s.agent.end(syscall.SIGKILL), s.restartBroker(ctx, s.broker.Kill, c.hold), s.agent.start())
-	case agentFreeze:
+	case agentFreeze, agentHang:
 		err = s.agent.signal(syscall.SIGSTOP)
 		pause(ctx, c.hold)
 		err = errors.Join(err, s.agent.signal(syscall.SIGCONT))
-	case brokerFreeze:
+	case brokerFreeze, brokerHang:
 		err = s.broker.Signal(syscall.SIGSTOP)
-		pause(ctx, c.hold)
+		s.endure(ctx, c)
 		err = errors.Join(err, s.broker.Signal(syscall.SIGCONT))
 	case linkCut:
 		s.proxy.cut()
@@ -49,9 +50,11 @@ func (s *site) inject(ctx context.Context, c card) (*waiter, error) {
 	case linkSlow:
 		s.under(ctx, weather{rate: 32_000 / 8}, c.hold)
 	case diskFull:
-		err = s.fill(ctx, c.hold)
+		err = s.fill(ctx, c)
 	case storeDamage:
 		err = s.damage(ctx, c.dice)
+	default:
+		err = s.harsh(ctx, c)
 	}
 	return s.ledger.await(), err
 }
@@ -93,7 +96,7 @@ func (s *site) halfOpen(ctx context.Context, c card) *waiter {
 }
 
 // fill takes all room of the state directory's file system, and gives it back.
-func (s *site) fill(ctx context.Context, hold time.Duration) error {
+func (s *site) fill(ctx context.Context, c card) error {
 	name := filepath.Join(s.state, "filler")
 	f, err := os.Create(name)
 	if err != nil {
@@ -108,7 +111,7 @@ func (s *site) fill(ctx context.Context, hold time.Duration) error {
 		}
 		err = nil
 	}
-	pause(ctx, hold)
+	s.endure(ctx, c)
 	return errors.Join(f.Close(), os.Remove(name))
 }
 
@@ -137,7 +140,7 @@ func (s *site) damage(ctx context.Context, dice uint64) error {
 	}
 	s.broke("%s: no start on a damaged store (%s) after %d tries: %v", time.Now().Format(stamp), what, len(s.agent.ownExits())-before, err)
 	err = s.agent.end(syscall.SIGKILL)
-	files, _ := filepath.Glob(filepath.Join(s.state, "fieldmedic.db*")) // the pattern is a good one
+	files, _ := filepath.Glob(filepath.Join(s.state, "fieldmedic.*")) // the pattern is a good one
 	for _, f := range files {
 		err = errors.Join(err, os.Rename(f, f+"."+time.Now().Format("150405")+".away"))
 	}

@@ -22,6 +22,16 @@ type result struct {
 	// events that the store held, those of them that never came to the app, and
 	// how many of these the broker had acknowledged.
 	events, lostEvents, forgotten int
+	// gone are events that were lost with a damaged store, which said so.
+	gone int
+	// givenUp were let go from a full outbox, which the agent said; renumbered
+	// came to the app under the id of a later epoch.
+	givenUp, renumbered int
+	// epochs are those of the store, damages how often it was damaged.
+	epochs, damages int
+	// kills are the ends of the agent; burst is the most events that it sent in
+	// one watermark interval.
+	kills, burst int
 	// missed events came to the app, and not to the one that is away now and
 	// then: only a broker that keeps sessions can hold them for it.
 	missed int
@@ -30,6 +40,7 @@ type result struct {
 	repeats, sentAgain, raisedAgain int
 	disorder, wrong                 []string
 	faults                          []outcome
+	noticed                         map[fault][]time.Duration
 	usage                           usage
 	exits, trouble, evidence        []string
 }
@@ -57,15 +68,27 @@ func (s *site) judge() result {
 	defer s.ledger.mu.Unlock()
 	r := result{
 		plan: s.plan, at: time.Now(), disorder: s.ledger.disorder, wrong: s.ledger.wrong,
-		usage: s.watcher.usage(), trouble: s.trouble,
+		usage: s.watcher.usage(), trouble: s.trouble, noticed: s.noticed, burst: s.ledger.burst(),
+	}
+	r.epochs, r.damages = len(s.ledger.epochs()), len(s.damages)
+	came := map[string]string{} // epochs of changes that came to the app
+	for _, e := range s.ledger.events {
+		if e.received > 0 {
+			came[e.kind+" "+e.device] = e.epoch
+		}
 	}
 	for id, e := range s.ledger.events {
+		if epoch, ok := came[e.kind+" "+e.device]; ok && epoch != e.epoch && e.received == 0 {
+			r.renumbered++
+			continue
+		}
 		s.judgeEvent(&r, id, e)
 	}
 	exits := s.agent.ownExits()
 	for _, e := range exits {
 		r.exits = append(r.exits, e.at.Format(stamp)+": "+e.how)
 	}
+	r.kills = s.agent.life() - 1
 	for i, h := range s.happened {
 		o := outcome{fault: h.fault, took: h.waited.took, hung: h.waited.took == 0 && !h.waited.overtaken}
 		for _, e := range exits {
@@ -107,6 +130,8 @@ func (s *site) judgeReport(r *result, rep *report) {
 		r.lostFlight++
 	case s.damagedAfter(rep):
 		r.lostDamaged++
+	case s.raisedAndGivenUp(rep):
+		// counted with the events
 	default:
 		r.lostAgent++
 		if i := s.blamed(rep); i >= 0 {
@@ -138,18 +163,34 @@ func (s *site) damagedAfter(rep *report) bool {
 	if had.IsZero() {
 		had = rep.decided
 	}
+	return s.saidDamage(had)
+}
+
+// raisedAndGivenUp: its event was given up from a full outbox.
+func (s *site) raisedAndGivenUp(rep *report) bool {
+	for _, e := range s.ledger.events {
+		if e.device == rep.device && e.kind == "raised" && s.ledger.gaveUp(e) {
+			return true
+		}
+	}
+	return false
+}
+
+// saidDamage: the store was damaged after a time, and the agent said so.
+func (s *site) saidDamage(had time.Time) bool {
 	after := slices.ContainsFunc(s.damages, func(at time.Time) bool { return at.After(had) })
 	return after && saysDamage(s.agent.everSaid())
 }
 
-// saysDamage finds a line that speaks of a damaged store. That a question of
+// saysDamage finds an error that speaks of a damaged store. That a question of
 // the harness cannot be answered is no word of the agent's own.
 func saysDamage(lines []string) bool {
 	return slices.ContainsFunc(lines, func(line string) bool {
-		if line = strings.ToLower(line); strings.Contains(line, "answer a request") {
+		line = strings.ToLower(line)
+		if !strings.Contains(line, `"level":"error"`) || strings.Contains(line, "answer a request") {
 			return false
 		}
-		for _, word := range []string{"damage", "corrupt", "malformed", "set aside"} {
+		for _, word := range []string{"damage", "corrupt", "malformed", "set aside", "lost"} {
 			if strings.Contains(line, word) {
 				return true
 			}
@@ -201,6 +242,14 @@ func (s *site) judgeEvent(r *result, id string, e *event) {
 	if e.received > 0 || !e.stored {
 		return
 	}
+	switch {
+	case s.ledger.gaveUp(e):
+		r.givenUp++
+		return
+	case s.saidDamage(e.at):
+		r.gone++
+		return
+	}
 	r.lostEvents++
 	if e.acknowledged {
 		r.forgotten++
@@ -231,6 +280,12 @@ func (r *result) failures() []string {
 	say(len(r.disorder), "%d events came out of the order of seq")
 	say(len(r.wrong), "%d events are not what they must be")
 	say(len(r.exits), "%d times the agent ended by itself")
+	if r.epochs > 1+r.damages {
+		list = append(list, fmt.Sprintf("the store began %d epochs, and was damaged %d times", r.epochs, r.damages))
+	}
+	if limit, bounded := r.repeatsAllowed(); bounded && r.sentAgain > limit {
+		list = append(list, fmt.Sprintf("%d events were sent again (at most %d are promised)", r.sentAgain, limit))
+	}
 	for _, limit := range limits() {
 		took := r.recoveries(func(d described) bool { return d.within == limit })
 		if len(took) > 0 && quantile(took, 99) > limit {
@@ -240,40 +295,12 @@ func (r *result) failures() []string {
 	return append(list, r.trouble...)
 }
 
-// limits are the different promises of recovery.
-func limits() []time.Duration {
-	var list []time.Duration
-	for _, d := range allFaults() {
-		if !slices.Contains(list, d.within) {
-			list = append(list, d.within)
-		}
-	}
-	return list
-}
+// sendWindow is how many events may be under way to the broker, and what may be
+// sent again for a kill beside the events of one watermark interval.
+const sendWindow = 256
 
-// recoveries of some faults, in order.
-func (r *result) recoveries(of func(described) bool) []time.Duration {
-	var took []time.Duration
-	for _, d := range allFaults() {
-		for _, o := range r.faults {
-			if o.fault == d.fault && of(d) && o.took > 0 {
-				took = append(took, o.took)
-			}
-		}
-	}
-	slices.Sort(took)
-	return took
-}
-
-// quantile of a sorted list, which is not empty: the smallest value that so
-// many of a hundred do not exceed.
-func quantile(sorted []time.Duration, percent int) time.Duration {
-	return sorted[max(0, (len(sorted)*percent+99)/100-1)]
-}
-
-func short(d time.Duration) string {
-	if d < time.Second {
-		return d.Round(time.Millisecond).String()
-	}
-	return d.Round(10 * time.Millisecond).String()
+// repeatsAllowed is how many events may be sent again. Only kills of the agent
+// are bounded so: a broker that was killed is sent all that it may have lost.
+func (r *result) repeatsAllowed() (limit int, bounded bool) {
+	return r.kills * (r.burst + sendWindow), r.mode == modeAgentKills
 }

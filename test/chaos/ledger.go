@@ -23,6 +23,7 @@ type ledger struct {
 	highest  map[string]int64 // sequence number received by the app, by epoch
 	disorder []string
 	wrong    []string // contents that are not what they must be
+	dropped  []body   // what the agent said it gave up
 	waiters  []*waiter
 	progress time.Time
 	life     func() int
@@ -101,7 +102,7 @@ func (l *ledger) byAgent(p publication) {
 func (l *ledger) eventOf(b body) *event {
 	e, ok := l.events[b.ID]
 	if !ok {
-		e = &event{epoch: b.Epoch, kind: b.Type, device: b.Diagnosis.Device, seq: b.Seq}
+		e = &event{epoch: b.Epoch, kind: b.Type, device: b.Diagnosis.Device, seq: b.Seq, at: time.Now()}
 		l.events[b.ID] = e
 	}
 	if same := e.kind == b.Type && e.device == b.Diagnosis.Device && e.seq == b.Seq; !same && !e.ambiguous {
@@ -151,6 +152,9 @@ func (l *ledger) received(b body) {
 			return
 		}
 		l.progress = now
+		if b.Type == "dropped" {
+			l.dropped = append(l.dropped, b)
+		}
 		if last := l.highest[e.epoch]; e.seq < last {
 			l.disorder = append(l.disorder, fmt.Sprintf("%s: seq %d first came after %d", now.Format(stamp), e.seq, last))
 		} else {
@@ -221,6 +225,40 @@ func (l *ledger) retire(keep int) []*report {
 	}
 	l.live = stay
 	return gone
+}
+
+// watermarkInterval is how often the agent tells the broker how far it came.
+const watermarkInterval = time.Second
+
+// gaveUp tells whether the agent said that it gave this event up; mu is held.
+func (l *ledger) gaveUp(e *event) bool {
+	return slices.ContainsFunc(l.dropped, func(d body) bool { return d.Epoch == e.epoch && d.From <= e.seq && e.seq <= d.To })
+}
+
+// epochs are those that events were seen of; mu is held.
+func (l *ledger) epochs() map[string]bool {
+	all := map[string]bool{}
+	for _, e := range l.events {
+		all[e.epoch] = true
+	}
+	return all
+}
+
+// burst is the most events that came up in one watermark interval; mu is held.
+func (l *ledger) burst() int {
+	var at []time.Time
+	for _, e := range l.events {
+		at = append(at, e.at)
+	}
+	slices.SortFunc(at, time.Time.Compare)
+	most, from := 0, 0
+	for i := range at {
+		for at[i].Sub(at[from]) > watermarkInterval {
+			from++
+		}
+		most = max(most, i-from+1)
+	}
+	return most
 }
 
 // standing tells how many reports there are, how many of them are not yet

@@ -44,8 +44,8 @@ type wire struct {
 	events   map[uint16]body        // to the broker, unacknowledged
 }
 
-func newProxy(target string, l *ledger) (*proxy, error) {
-	p := &proxy{target: target, ledger: l, address: "127.0.0.1:0", conns: map[*wire]struct{}{}}
+func newProxy(target, host string, l *ledger) (*proxy, error) {
+	p := &proxy{target: target, ledger: l, address: net.JoinHostPort(host, "0"), conns: map[*wire]struct{}{}}
 	return p, p.open()
 }
 

@@ -21,7 +21,8 @@ type plan struct {
 	seed   uint64
 	rate   int    // reports a second
 	keeps  string // the broker's persistence
-	faults int    // to be injected; 0: as many as there is time for
+	faults int    // to be injected at least; 0: as many as there is time for
+	ids    int    // to be sent at least, where faults is set
 	during time.Duration
 	// patience is how long a fault may keep the next one waiting.
 	patience time.Duration
@@ -55,9 +56,20 @@ type site struct {
 	watcher    *watcher
 	devices    *devices
 
+	// What the mode's faults need: a network namespace for the agent, a disk of
+	// its own; how the agent is started there, and where the proxy listens.
+	far     *far
+	disk    *disk
+	wrap    []string
+	size    []string // flag of the store's size, where the disk is small
+	near    string
+	unmount func() error
+
 	happened []happened
 	damages  []time.Time
-	spoiled  string   // what was done to the store last
+	spoiled  string // what was done to the store last
+	detected string // how long it took until the present fault was named
+	noticed  map[fault][]time.Duration
 	trouble  []string // promises that were broken, beside losses
 }
 
@@ -82,7 +94,7 @@ const (
 
 // run does the whole plan and answers what came of it.
 func run(ctx context.Context, p plan) (r result, err error) {
-	s := &site{plan: p}
+	s := &site{plan: p, near: "127.0.0.1", noticed: map[fault][]time.Duration{}}
 	if s.dir, err = os.MkdirTemp("", "fieldmedic-chaos-"); err != nil {
 		return r, err
 	}
@@ -129,10 +141,8 @@ func (s *site) open() error {
 	if s.home, err = os.MkdirTemp(inMemory(), "fieldmedic-broker-"); err != nil {
 		return err
 	}
-	if s.small {
-		if err := syscall.Mount("tmpfs", s.state, "tmpfs", 0, "size="+smallSize); err != nil {
-			return fmt.Errorf("mount a small file system: %w", err)
-		}
+	if err := s.furnish(); err != nil {
+		return fmt.Errorf("furnish the site: %w", err)
 	}
 	lines := append([]string{
 		"max_queued_messages 0", "set_tcp_nodelay true",
@@ -141,10 +151,13 @@ func (s *site) open() error {
 		return err
 	}
 	s.ledger = newLedger(gateway, s.seed, func() int { return s.agent.life() })
-	if s.proxy, err = newProxy(s.broker.Address(), s.ledger); err != nil {
+	if s.proxy, err = newProxy(s.broker.Address(), s.near, s.ledger); err != nil {
 		return err
 	}
-	if s.agent, err = newAgent(s.binary, s.dir, s.state, "mqtt://"+s.proxy.address, gateway); err != nil {
+	s.agent, err = newAgent(agentOptions{
+		binary: s.binary, dir: s.dir, state: s.state, broker: "mqtt://" + s.proxy.address, gateway: gateway, wrap: s.wrap, more: s.size,
+	})
+	if err != nil {
 		return err
 	}
 	s.watcher = &watcher{agent: s.agent, ledger: s.ledger, read: map[string]int64{}}
@@ -189,19 +202,20 @@ func (s *site) disturb(ctx context.Context) error {
 		return fmt.Errorf("mode %s has no fault that can be injected here", s.mode)
 	}
 	until := time.Now().Add(s.during)
-	for time.Now().Before(until) && (s.faults == 0 || len(s.happened) < s.faults) {
+	for time.Now().Before(until) && !s.enough() {
 		c := cards.deal()
 		pause(ctx, c.gap)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		h := happened{fault: c.fault, from: time.Now()}
+		_, _ = fmt.Fprintf(s.agent.log, "--- %s for %s, %s\n", c.fault, short(c.hold), h.from.Format(stamp)) // a help only
 		w, err := s.inject(ctx, c)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.fault, err)
 		}
 		h.to, h.waited = time.Now(), w
-		if c.fault == storeDamage {
+		if h.what = s.detected; c.fault == storeDamage {
 			h.what = s.spoiled
 		}
 		s.happened = append(s.happened, h)
@@ -214,12 +228,18 @@ func (s *site) disturb(ctx context.Context) error {
 	return nil
 }
 
+// enough: so many faults and ids as the plan asks for.
+func (s *site) enough() bool {
+	sent, _, _ := s.ledger.standing()
+	return s.faults > 0 && len(s.happened) >= s.faults && sent >= s.ids
+}
+
 // weights of the mode, without what cannot be done here.
 func (s *site) weights() map[fault]int {
 	w := map[fault]int{}
-	for f, n := range modes()[s.mode] {
-		if f != diskFull || s.small {
-			w[f] = n
+	for _, d := range allFaults() {
+		if n := modes()[s.mode][d.fault]; n > 0 && s.allowed(d.needs) {
+			w[d.fault] = n
 		}
 	}
 	return w
@@ -231,16 +251,8 @@ func (s *site) await(ctx context.Context, w *waiter, f fault) {
 	case <-w.done:
 	case <-ctx.Done():
 	case <-time.After(s.patience):
-		s.broke("%s: no new event in %s after %s (ready: %s)", time.Now().Format(stamp), s.patience, f, s.readiness(ctx))
+		s.broke("%s: no new event in %s after %s (ready: %s)", time.Now().Format(stamp), s.patience, f, readiness(ctx, s.agent))
 	}
-}
-
-// readiness is what the agent says of itself.
-func (s *site) readiness(ctx context.Context) string {
-	if _, err := s.agent.get(ctx, "/readyz"); err != nil {
-		return err.Error()
-	}
-	return "yes"
 }
 
 // settle waits until everything is through, or nothing moves any more.
@@ -249,7 +261,7 @@ func (s *site) settle(ctx context.Context) {
 	for time.Now().Before(until) && ctx.Err() == nil {
 		err := s.watcher.look(ctx)
 		_, open, progress := s.ledger.standing()
-		idle := s.watcher.last().outbox == 0 && s.readiness(ctx) == "yes"
+		idle := s.watcher.last().outbox == 0 && readiness(ctx, s.agent) == "yes"
 		if idle && (open == 0 && err == nil || time.Since(progress) > quietTime) {
 			if err != nil {
 				s.broke("the agent's log of events cannot be read: %v", err)
@@ -258,7 +270,7 @@ func (s *site) settle(ctx context.Context) {
 		}
 		pause(ctx, watchEvery)
 	}
-	s.broke("not settled %s after the last fault: %.0f events wait (ready: %s)", settleTime, s.watcher.last().outbox, s.readiness(ctx))
+	s.broke("not settled %s after the last fault: %.0f events wait (ready: %s)", settleTime, s.watcher.last().outbox, readiness(ctx, s.agent))
 }
 
 func (s *site) broke(format string, args ...any) {
@@ -278,8 +290,11 @@ func (s *site) close() error {
 	if s.broker != nil {
 		errs = append(errs, s.broker.Kill())
 	}
-	if s.small {
-		errs = append(errs, syscall.Unmount(s.state, syscall.MNT_DETACH))
+	if s.unmount != nil {
+		errs = append(errs, s.unmount())
+	}
+	if s.far != nil {
+		errs = append(errs, s.far.close())
 	}
 	if s.home != "" {
 		errs = append(errs, os.RemoveAll(s.home))

@@ -5,13 +5,19 @@ import (
 	"strings"
 )
 
-func trialTable(b *strings.Builder, trials []tally) {
-	b.WriteString("\nA store written under load until a SIGKILL, damaged, and started on; rows are events of its log.\n" +
-		"\n| damage | trials | no start | ended by itself | slower than 2 s | slowest start | with lost rows | **of these not said** | rows lost | deaf afterwards |\n" +
-		"|---|---|---|---|---|---|---|---|---|---|\n")
+func trialTable(trials []tally) string {
+	var b strings.Builder
+	n := 0
 	for _, t := range trials {
-		fmt.Fprintf(b, "| %s | %d | %d | %d | %d | %s | %d | %d | %d | %d |\n", t.spoiling, t.trials, t.noStart, t.exits, t.slow,
-			short(t.slowest), t.lost, t.silent, t.rows, t.deaf)
+		n += t.trials
+	}
+	fmt.Fprintf(&b, "%s, %s. %d trials: a store written under load until a SIGKILL, copied, damaged, and started on; rows are events of its log, counted against what an undamaged copy holds.\n"+
+		"\n| damage | trials | no start | ended by itself | slower than 2 s | slowest start | with lost rows | **of these not said** | **said too little** | rows lost | deaf afterwards | kept |\n"+
+		"|---|---|---|---|---|---|---|---|---|---|---|---|\n", today(), machine(), n)
+	for i := range trials {
+		t := &trials[i]
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %s | %d | %d | %d | %d | %d | %s |\n", t.spoiling, t.trials, t.noStart, t.exits, t.slow,
+			short(t.slowest), t.lost, t.silent, t.vague, t.rows, t.deaf, kept(t.failures()))
 	}
 	for i := range trials {
 		for _, line := range trials[i].failures() {
@@ -19,6 +25,7 @@ func trialTable(b *strings.Builder, trials []tally) {
 		}
 	}
 	b.WriteString("\n")
+	return b.String()
 }
 
 // failures are the promises that did not hold.
@@ -29,9 +36,10 @@ func (t *tally) failures() []string {
 		kind string
 	}{
 		{t.noStart, noStart},
-		{t.exits, "ended by itself"},
-		{t.slow, "start slower than 2 s"},
+		{t.exits, ownExit},
+		{t.slow, slowness},
 		{t.silent, silence},
+		{t.vague, vagueness},
 		{t.deaf, deaf},
 	} {
 		if f.n > 0 {

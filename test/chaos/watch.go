@@ -17,7 +17,7 @@ type sample struct {
 	at              time.Time
 	life            int
 	age             time.Duration
-	rss             float64 // MiB
+	rss, heap       float64 // MiB
 	goroutines, fds float64
 	outbox          float64
 	connected       float64
@@ -137,13 +137,15 @@ func metric(text []byte, name string) float64 {
 }
 
 // resident is the process's memory in MiB (proc(5), VmRSS).
-func resident(pid int) float64 {
+func resident(pid int) float64 { return memoryOf(pid, "VmRSS:") }
+
+func memoryOf(pid int, field string) float64 {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0
 	}
 	for line := range strings.SplitSeq(string(content), "\n") {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if value, ok := strings.CutPrefix(line, field); ok {
 			kib, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 64)
 			if err == nil {
 				return kib / 1024
@@ -196,4 +198,13 @@ func slope(list []sample) float64 {
 		return (n*sxy - sx*sy) / d
 	}
 	return 0
+}
+
+// peakMemory is the most memory that a process had since it was last reset, in
+// MiB (proc(5), VmHWM).
+func peakMemory(pid int) float64 { return memoryOf(pid, "VmHWM:") }
+
+// resetPeak begins a new peak (proc(5), clear_refs).
+func resetPeak(pid int) error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0o200)
 }

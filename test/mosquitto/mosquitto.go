@@ -26,6 +26,8 @@ type Options struct {
 	Lines []string
 	// Users with their passwords; empty lets everybody in.
 	Users map[string]string
+	// Guests are let in without a name where there are users.
+	Guests bool
 }
 
 // Broker is a running Mosquitto.
@@ -76,7 +78,7 @@ func (b *Broker) configure() error {
 		if err := writePasswords(file, b.opts.Users); err != nil {
 			return err
 		}
-		lines = append(lines, "allow_anonymous false", "password_file "+file)
+		lines = append(lines, "allow_anonymous "+strconv.FormatBool(b.opts.Guests), "password_file "+file)
 	}
 	if os.Geteuid() == 0 {
 		lines = append(lines, "user root") // else it gives its rights up and cannot read our files
